@@ -1,0 +1,42 @@
+//! Policy with every name resolved: what the evaluators and the compiler work on.
+//!
+//! A [`Model`] is made only by [`validate`](crate::validate) (and by tests); whoever has one may trust that every index
+//! in it is valid and every limit of [`limits`] holds.
+
+mod date;
+pub mod limits;
+mod policy;
+pub mod protocol;
+mod rule;
+mod scope;
+mod segment;
+mod selector;
+mod service;
+mod settings;
+
+pub use date::{Date, DateError};
+pub use policy::{ExistingFlows, Mode, Policy, Tier};
+pub use rule::{Action, Peer, Rule};
+pub use scope::Scope;
+pub use segment::{ANY, MEMBERS, Segment, SegmentRole};
+pub use selector::Selector;
+pub use service::{Ports, Service, ServiceMatch};
+pub use settings::{DefaultAction, Settings};
+
+/// Everything a revision says, resolved and in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Sorted by name, without the built-in ones. [`Scope::Segments`] and [`ServiceMatch::target`] index into it.
+    pub segments: Vec<Segment>,
+    /// Sorted by tier, order, name: the order in which they are asked.
+    pub policies: Vec<Policy>,
+    /// What holds where no policy speaks.
+    pub settings: Settings,
+}
+
+impl Model {
+    /// The position of a segment in [`Model::segments`].
+    pub fn segment_index(&self, name: &str) -> Option<usize> {
+        self.segments.binary_search_by(|segment| segment.name.as_str().cmp(name)).ok()
+    }
+}
