@@ -1,0 +1,85 @@
+//! The compiled form of a policy: flat tables of 32-bit words that the kernel programs, the userspace enforcer and the tests read alike.
+//!
+//! An address becomes an *address class*, a (protocol, port) a *port class* and a *port group*, a (subject, peer) of one
+//! direction a *pair*, and a (pair, port) a *verdict*. This is recursive flow classification (Gupta and McKeown, "Packet
+//! classification on multiple fields", SIGCOMM 1999) with two twists: each direction is looked up by itself, so that
+//! an image never grows with egress rules times ingress rules; and every two-dimensional table is a dense `base` over
+//! coarse groups plus sparse exceptions in row displacement, so that it grows with what the rules say, not with a product.
+
+mod digest;
+mod lookup;
+mod tables;
+
+pub use digest::digest_of;
+pub use lookup::{Found, Half};
+pub use tables::{TABLES, TableId, Tables};
+
+use identity::Digest;
+
+use crate::{rule_info::RuleInfo, verdict::Verdict};
+
+/// "No such index" in every table.
+pub const NONE: u32 = u32::MAX;
+/// A trie entry with this bit is not a leaf.
+pub const ENTRY_BRANCH: u32 = 1 << 31;
+/// With [`ENTRY_BRANCH`]: the entry is the index of a skip, otherwise of a chunk.
+pub const ENTRY_SKIP: u32 = 1 << 30;
+/// The index in a trie entry that is a chunk or a skip.
+pub const ENTRY_INDEX: u32 = ENTRY_SKIP - 1;
+/// Entries of each trie root: one for each value of the first 16 bits of an address.
+pub const ROOT_ENTRIES: usize = 1 << 16;
+/// Entries of a chunk: one for each value of the next byte of an address.
+pub const CHUNK_ENTRIES: usize = 256;
+/// Chunks and skips read after the root for one IPv4 address, at most.
+pub const STEPS_V4_MAX: usize = 4;
+/// Chunks and skips read after the root for one IPv6 address, at most.
+pub const STEPS_V6_MAX: usize = 28;
+/// Protocols whose ports (or ICMP type and code) have a block of their own, in the order of the blocks.
+pub const PORT_BLOCKS: [u8; 5] = [6, 17, 132, 1, 58];
+/// Entries of one block of ports.
+pub const PORT_BLOCK_ENTRIES: usize = 1 << 16;
+/// Where the entries by protocol number begin, for the protocols without a block.
+pub const PORT_OTHERS: usize = PORT_BLOCKS.len() * PORT_BLOCK_ENTRIES;
+/// Entries of the ports table.
+pub const PORT_ENTRIES: usize = PORT_OTHERS + 256;
+/// The verdict of a subject that no policy selects.
+pub const VERDICT_DEFAULT: u32 = 0;
+/// The rule that stands for the default action.
+pub const RULE_DEFAULT: u32 = 0;
+
+/// Verdict flag: the enforced policies of this direction allow.
+pub const FLAG_ALLOW: u32 = 1 << 0;
+/// Verdict flag: the deciding enforced rule asks for a report.
+pub const FLAG_LOG: u32 = 1 << 1;
+/// Verdict flag: the deciding enforced rule is of a policy with `existingFlows: keep`.
+pub const FLAG_KEEP: u32 = 1 << 2;
+/// Verdict flag: the deciding enforced rule is of a policy with `existingFlows: cut`.
+pub const FLAG_CUT: u32 = 1 << 3;
+/// Verdict flag: with policies in observe mode enforced too, this direction allows.
+pub const FLAG_TRIAL_ALLOW: u32 = 1 << 4;
+/// Verdict flag: the rule that decides then asks for a report.
+pub const FLAG_TRIAL_LOG: u32 = 1 << 5;
+
+/// A policy compiled for one set of members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What the kernel maps hold.
+    pub tables: Tables,
+    /// What the rule indices in the verdicts mean; the index is also that of the rule's counter.
+    pub rules: Vec<RuleInfo>,
+}
+
+impl Image {
+    /// The image that allows every packet by the default action: what enforces before any policy exists.
+    pub fn empty_allow() -> Image {
+        Image {
+            tables: Tables::uniform(FLAG_ALLOW | FLAG_TRIAL_ALLOW),
+            rules: vec![RuleInfo::default_action(Verdict::Allow)],
+        }
+    }
+
+    /// The SHA-256 of the tables; see [`digest_of`].
+    pub fn digest(&self) -> Digest {
+        self.tables.digest()
+    }
+}

@@ -1,0 +1,161 @@
+//! The tables themselves: names, element widths, and a view of their words in one fixed order.
+
+use super::{NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT};
+
+/// A table of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableId {
+    /// Trie entries by the first 16 bits of an IPv4 address.
+    Root4,
+    /// Trie entries by the first 16 bits of an IPv6 address.
+    Root6,
+    /// Trie entries by the next byte, 256 to a chunk.
+    Chunks,
+    /// Path-compressed steps of the trie.
+    Skips,
+    /// What an address class is in each direction, as subject and as peer.
+    Classes,
+    /// Pairs by subject row and peer group.
+    Base,
+    /// Pairs by subject row and peer column, where they differ from the base.
+    Cells,
+    /// Port class and port group by protocol and port.
+    Ports,
+    /// Where a pair's verdicts are.
+    Pairs,
+    /// Verdicts by pair and port group.
+    Vbase,
+    /// Verdicts by pair and port class, where they differ from the base.
+    Vcells,
+    /// Flags, rule, limit and rule of the trial.
+    Verdicts,
+}
+
+/// Every table, in the order in which they are digested.
+pub const TABLES: [TableId; 12] = [
+    TableId::Root4,
+    TableId::Root6,
+    TableId::Chunks,
+    TableId::Skips,
+    TableId::Classes,
+    TableId::Base,
+    TableId::Cells,
+    TableId::Ports,
+    TableId::Pairs,
+    TableId::Vbase,
+    TableId::Vcells,
+    TableId::Verdicts,
+];
+
+impl TableId {
+    /// The name, as it is digested and as the kernel map is called after its prefix.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TableId::Root4 => "root4",
+            TableId::Root6 => "root6",
+            TableId::Chunks => "chunks",
+            TableId::Skips => "skips",
+            TableId::Classes => "classes",
+            TableId::Base => "base",
+            TableId::Cells => "cells",
+            TableId::Ports => "ports",
+            TableId::Pairs => "pairs",
+            TableId::Vbase => "vbase",
+            TableId::Vcells => "vcells",
+            TableId::Verdicts => "verdicts",
+        }
+    }
+
+    /// 32-bit words in one element.
+    pub const fn width(self) -> usize {
+        match self {
+            TableId::Root4 | TableId::Root6 | TableId::Base | TableId::Ports | TableId::Vbase => 1,
+            TableId::Cells | TableId::Pairs | TableId::Vcells => 2,
+            TableId::Verdicts => 4,
+            TableId::Skips | TableId::Classes => 8,
+            TableId::Chunks => 256,
+        }
+    }
+}
+
+/// The words of every table, host order. Each element is [`TableId::width`] words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tables {
+    /// 65,536 trie entries. An entry is a leaf (the address class), or [`super::ENTRY_BRANCH`] with a chunk index, or both
+    /// branch bits with a skip index.
+    pub root4: Vec<u32>,
+    /// 65,536 trie entries.
+    pub root6: Vec<u32>,
+    /// Chunks of 256 trie entries.
+    pub chunks: Vec<u32>,
+    /// `{addr[4], bits, hit, miss, 0}`: if the first `bits` bits of the address are those of `addr` go on with the entry `hit` at
+    /// depth `bits / 8`, otherwise with the entry `miss` at the same depth. `bits` is a multiple of 8, more than the depth.
+    /// `addr` is in words read big-endian; for IPv4 only the first is used. Bits beyond `bits` are zero.
+    pub skips: Vec<u32>,
+    /// `{in_row, in_cells, in_col, in_group, out_row, out_cells, out_col, out_group}`. As the subject of a direction an address is
+    /// its row and cells, as the peer its column and group. Row [`NONE`]: nothing selects it. Cells [`NONE`]: no exceptions.
+    pub classes: Vec<u32>,
+    /// Pair at subject row plus peer group.
+    pub base: Vec<u32>,
+    /// `{owner, pair}` at subject cells plus peer column; the owner is the subject's cells.
+    pub cells: Vec<u32>,
+    /// Port class in the low 16 bits, port group in the high ones, [`PORT_ENTRIES`] of them: the blocks of
+    /// [`super::PORT_BLOCKS`], then by protocol number.
+    pub ports: Vec<u32>,
+    /// `{cells, base}`; cells [`NONE`]: no exceptions.
+    pub pairs: Vec<u32>,
+    /// Verdict at the pair's base plus port group.
+    pub vbase: Vec<u32>,
+    /// `{owner, verdict}` at the pair's cells plus port class; the owner is the pair.
+    pub vcells: Vec<u32>,
+    /// `{flags, rule, limit, trial}`: flags as `FLAG_*`; the rule that decides, an index into the rules; limit [`NONE`] where there is
+    /// none; the rule that would decide if policies in observe mode were enforced (the same where there are none).
+    pub verdicts: Vec<u32>,
+}
+
+impl Tables {
+    /// Tables with one address class that nothing selects, and the default action given by `flags`.
+    pub(crate) fn uniform(flags: u32) -> Tables {
+        Tables {
+            root4: vec![0; ROOT_ENTRIES],
+            root6: vec![0; ROOT_ENTRIES],
+            classes: vec![NONE, NONE, 0, 0, NONE, NONE, 0, 0],
+            ports: vec![0; PORT_ENTRIES],
+            verdicts: vec![flags, RULE_DEFAULT, NONE, RULE_DEFAULT],
+            ..Tables::default()
+        }
+    }
+
+    /// The words of one table.
+    pub fn words(&self, table: TableId) -> &[u32] {
+        match table {
+            TableId::Root4 => &self.root4,
+            TableId::Root6 => &self.root6,
+            TableId::Chunks => &self.chunks,
+            TableId::Skips => &self.skips,
+            TableId::Classes => &self.classes,
+            TableId::Base => &self.base,
+            TableId::Cells => &self.cells,
+            TableId::Ports => &self.ports,
+            TableId::Pairs => &self.pairs,
+            TableId::Vbase => &self.vbase,
+            TableId::Vcells => &self.vcells,
+            TableId::Verdicts => &self.verdicts,
+        }
+    }
+
+    /// Elements that one table holds.
+    pub fn elements(&self, table: TableId) -> usize {
+        self.words(table).len() / table.width()
+    }
+
+    /// Every table with its words, in the order of [`TABLES`].
+    pub fn each(&self) -> impl Iterator<Item = (TableId, &[u32])> {
+        TABLES.into_iter().map(|table| (table, self.words(table)))
+    }
+
+    /// Bytes of all tables together.
+    pub fn bytes(&self) -> usize {
+        self.each().map(|(_, words)| size_of_val(words)).sum()
+    }
+}
