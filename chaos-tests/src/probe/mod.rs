@@ -1,0 +1,13 @@
+//! What is asked from outside: does it answer, who is master, are the peers connected.
+
+mod http;
+mod peers;
+mod stream;
+mod tcp;
+mod vrrp;
+
+pub use http::{HttpAnswer, HttpProbe, ProbeFailure};
+pub use peers::{PeerLine, peers, stick_table};
+pub use stream::{Expect, Stream, Tally};
+pub use tcp::connect;
+pub use vrrp::{VrrpEvent, VrrpState, events};

@@ -1,0 +1,56 @@
+//! The machines around the load balancers: web servers and clients.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::addresses::{Addresses, WEB_PORT};
+use crate::lab::{Daemon, Lab, Namespace, Network};
+use crate::probe::HttpProbe;
+use crate::{LabError, wait};
+
+/// How long a web server may take to answer first.
+const WEB_READY_SECONDS_MAX: Duration = Duration::from_secs(10);
+
+/// A web server on the backend network.
+pub(super) struct Web {
+    pub(super) machine: Namespace,
+    daemon: Daemon,
+}
+
+impl Web {
+    /// Starts one that answers with its name, over IPv4 and IPv6.
+    pub(super) fn start(lab: &Lab, backend: &Network, name: &str, host: u8, program: &Path) -> Result<Self, LabError> {
+        let machine = lab.namespace(name)?;
+        let addresses = Addresses::of(host);
+        backend.plug(&machine, "back0", &addresses.on_backend())?;
+        let mut command = Command::new(program);
+        command.args(["web", "--name", name]);
+        let listen: [SocketAddr; 2] =
+            [(addresses.backend4(), WEB_PORT).into(), (addresses.backend6(), WEB_PORT).into()];
+        command.args(listen.iter().map(SocketAddr::to_string));
+        let daemon = lab.daemon(&machine, name, &command)?;
+        let mut web = Self { machine, daemon };
+        for to in listen {
+            let probe = HttpProbe { to, limit: Duration::from_secs(1) };
+            wait::until(&format!("{name} to answer"), WEB_READY_SECONDS_MAX, || {
+                web.daemon.check().map_err(|error| error.to_string())?;
+                let answer = probe.from(&web.machine).map_err(|error| error.to_string())?;
+                answer.map_err(|failure| failure.to_string())
+            })?;
+        }
+        Ok(web)
+    }
+
+    pub(super) fn forget(self) {
+        self.daemon.forget();
+    }
+}
+
+/// A client on the VIP network.
+pub(super) fn client(lab: &Lab, vip: &Network, name: &str, host: u8) -> Result<Namespace, LabError> {
+    let machine = lab.namespace(name)?;
+    vip.plug(&machine, "vip0", &Addresses::of(host).on_vip())?;
+    Ok(machine)
+}
