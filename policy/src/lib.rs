@@ -1,19 +1,28 @@
 //! The pure core: documents, model, validation, compiler, evaluators, guard and proof obligations.
 
 pub mod channel;
+pub mod diagnostic;
+pub mod document;
+mod evaluate;
 pub mod guard;
 pub mod image;
 pub mod model;
 mod packet;
 mod proof;
 mod rule_info;
+pub mod sample;
+mod validate;
 mod verdict;
 
 pub use channel::{Channel, catalogue};
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use document::{Body, Document, Kind, Position, SourceText};
+pub use evaluate::evaluate;
 pub use guard::{Direction, Guard, GuardEntry, GuardError, JoinEntry, LocalInterface, PortMatch, SpoofEntry, guard};
 pub use image::{Image, TableId, Tables};
 pub use model::Model;
 pub use packet::Flow;
 pub use proof::Obligation;
 pub use rule_info::RuleInfo;
+pub use validate::validate;
 pub use verdict::{Decision, RuleRef, Side, Verdict};

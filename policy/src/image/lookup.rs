@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{
-    CHUNK_ENTRIES, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW, FLAG_CUT, FLAG_KEEP, FLAG_LOG, FLAG_TRIAL_ALLOW,
-    FLAG_TRIAL_LOG, Image, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS, STEPS_V4_MAX, STEPS_V6_MAX, Tables,
+    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_SIDE_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW,
+    FLAG_CUT, FLAG_DECIDED, FLAG_KEEP, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LOG, FLAGS_ENFORCED,
+    FLAGS_TRIAL, Image, LAYERS, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS, STEPS_V4_MAX, STEPS_V6_MAX, Tables,
     VERDICT_DEFAULT,
 };
 use crate::{
@@ -31,9 +32,7 @@ impl Image {
 /// What one direction says of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Half {
-    /// Index into the verdicts.
-    pub verdict: u32,
-    /// `FLAG_*` bits.
+    /// `FLAG_*` bits, of the layers that decided.
     pub flags: u32,
     /// The rule that decided.
     pub rule: u32,
@@ -87,14 +86,9 @@ impl Found {
     }
 }
 
-/// Offsets of a direction's fields in an element of `classes`.
-struct Fields {
-    row: usize,
-    col: usize,
-}
-
-const INGRESS: Fields = Fields { row: 0, col: 2 };
-const EGRESS: Fields = Fields { row: 4, col: 6 };
+/// Where a direction begins in an element of `classes`.
+const INGRESS: usize = 0;
+const EGRESS: usize = CLASS_SIDE_WORDS;
 
 impl Tables {
     /// Classifies a packet. For ICMP and ICMPv6 the port is `type << 8 | code`.
@@ -102,10 +96,13 @@ impl Tables {
     /// # Panics
     /// If the tables were not made by the compiler and hold an index that is out of range.
     pub fn classify(&self, src: IpAddr, dst: IpAddr, protocol: u8, dst_port: u16) -> Found {
-        let src = self.class_of(src) as usize * 8;
-        let dst = self.class_of(dst) as usize * 8;
+        let src = self.class_of(src) as usize * CLASS_WORDS;
+        let dst = self.class_of(dst) as usize * CLASS_WORDS;
         let port = self.port_of(protocol, dst_port);
-        Found { ingress: self.half(dst, src, port, &INGRESS), egress: self.half(src, dst, port, &EGRESS) }
+        Found {
+            ingress: self.half(dst + INGRESS, src + INGRESS, port),
+            egress: self.half(src + EGRESS, dst + EGRESS, port),
+        }
     }
 
     /// The address class of an address.
@@ -155,34 +152,57 @@ impl Tables {
         self.ports[index]
     }
 
-    fn half(&self, subject: usize, peer: usize, port: u32, fields: &Fields) -> Half {
-        let row = self.classes[subject + fields.row];
-        if row == NONE {
-            return self.verdict(VERDICT_DEFAULT);
+    /// What one direction says; `subject` and `peer` are where it begins in their classes.
+    fn half(&self, subject: usize, peer: usize, port: u32) -> Half {
+        let mut enforced = None;
+        let mut trial = None;
+        for layer in 0..LAYERS {
+            let offset = layer * CLASS_PART_WORDS;
+            if let Some(verdict) = self.layer(subject + offset, peer + offset, port) {
+                enforced = enforced.or(self.decided(verdict, FLAG_DECIDED));
+                trial = trial.or(self.decided(verdict, FLAG_TRIAL_DECIDED));
+            }
         }
-        let cells = self.classes[subject + fields.row + 1];
-        let col = self.classes[peer + fields.col];
-        let group = self.classes[peer + fields.col + 1];
-        let pair = exception(&self.cells, cells, col, cells).unwrap_or_else(|| self.base[(row + group) as usize]);
-        let [cells, base] = [self.pairs[pair as usize * 2], self.pairs[pair as usize * 2 + 1]];
-        let verdict = exception(&self.vcells, cells, port & 0xffff, pair);
-        self.verdict(verdict.unwrap_or_else(|| self.vbase[(base + (port >> 16)) as usize]))
+        let enforced = self.verdict(enforced.unwrap_or(VERDICT_DEFAULT));
+        let trial = self.verdict(trial.unwrap_or(VERDICT_DEFAULT));
+        Half {
+            flags: enforced[0] & FLAGS_ENFORCED | trial[0] & FLAGS_TRIAL,
+            rule: enforced[1],
+            limit: (enforced[2] != NONE).then_some(enforced[2]),
+            trial: trial[3],
+        }
     }
 
-    fn verdict(&self, verdict: u32) -> Half {
-        let words = &self.verdicts[verdict as usize * 4..verdict as usize * 4 + 4];
-        let limit = (words[2] != NONE).then_some(words[2]);
-        Half { verdict, flags: words[0], rule: words[1], limit, trial: words[3] }
+    fn decided(&self, verdict: u32, flag: u32) -> Option<u32> {
+        (self.verdict(verdict)[0] & flag != 0).then_some(verdict)
+    }
+
+    /// The verdict of one layer, if it has a say.
+    fn layer(&self, subject: usize, peer: usize, port: u32) -> Option<u32> {
+        let [row, cells] = [self.classes[subject], self.classes[subject + 1]];
+        let [col, group] = [self.classes[peer + 2], self.classes[peer + 3]];
+        if row == NONE {
+            return None;
+        }
+        let pair = exception(&self.cells, cells, col).unwrap_or_else(|| self.base[(row + group) as usize]);
+        let pair = &self.pairs[pair as usize * 4..pair as usize * 4 + 4];
+        let class = port & 0xffff;
+        let verdict = exception(&self.vcells, pair[0], class).or_else(|| exception(&self.vcells, pair[1], class));
+        Some(verdict.unwrap_or_else(|| self.vbase[(pair[2] + (port >> 16)) as usize]))
+    }
+
+    fn verdict(&self, verdict: u32) -> &[u32] {
+        &self.verdicts[verdict as usize * 4..verdict as usize * 4 + 4]
     }
 }
 
-/// The value at `cells + column`, if there are cells and that one belongs to `owner`.
-fn exception(table: &[u32], cells: u32, column: u32, owner: u32) -> Option<u32> {
+/// The value at `cells + column`, if there are cells and that one is theirs.
+fn exception(table: &[u32], cells: u32, column: u32) -> Option<u32> {
     if cells == NONE {
         return None;
     }
     let index = (cells + column) as usize * 2;
-    (table[index] == owner).then(|| table[index + 1])
+    (table[index] == cells).then(|| table[index + 1])
 }
 
 fn byte(words: &[u32; 4], depth: usize) -> usize {

@@ -2,8 +2,8 @@
 //!
 //! An address becomes an *address class*, a (protocol, port) a *port class* and a *port group*, a (subject, peer) of one
 //! direction a *pair*, and a (pair, port) a *verdict*. This is recursive flow classification (Gupta and McKeown, "Packet
-//! classification on multiple fields", SIGCOMM 1999) with two twists: each direction is looked up by itself, so that
-//! an image never grows with egress rules times ingress rules; and every two-dimensional table is a dense `base` over
+//! classification on multiple fields", SIGCOMM 1999) with two twists: each direction and each layer of tiers is looked up by itself, so
+//! that an image never grows with egress rules times ingress rules; and every two-dimensional table is a dense `base` over
 //! coarse groups plus sparse exceptions in row displacement, so that it grows with what the rules say, not with a product.
 
 mod digest;
@@ -59,6 +59,24 @@ pub const FLAG_CUT: u32 = 1 << 3;
 pub const FLAG_TRIAL_ALLOW: u32 = 1 << 4;
 /// Verdict flag: the rule that decides then asks for a report.
 pub const FLAG_TRIAL_LOG: u32 = 1 << 5;
+/// Verdict flag: the enforced policies of this layer decide; without it the next layer is asked.
+pub const FLAG_DECIDED: u32 = 1 << 6;
+/// Verdict flag: the policies of this layer decide, with those in observe mode enforced too.
+pub const FLAG_TRIAL_DECIDED: u32 = 1 << 7;
+/// The flags that are about the enforced policies.
+pub const FLAGS_ENFORCED: u32 = FLAG_ALLOW | FLAG_LOG | FLAG_KEEP | FLAG_CUT | FLAG_DECIDED;
+/// The flags that are about the trial.
+pub const FLAGS_TRIAL: u32 = FLAG_TRIAL_ALLOW | FLAG_TRIAL_LOG | FLAG_TRIAL_DECIDED;
+
+/// Layers of policies in each direction: emergency and platform first, then application and baseline. Looked up one by one, so
+/// that an image does not grow with the rules of one times those of the other.
+pub const LAYERS: usize = 2;
+/// Words of one direction and layer in an element of `classes`.
+pub const CLASS_PART_WORDS: usize = 4;
+/// Words of one direction in an element of `classes`.
+pub const CLASS_SIDE_WORDS: usize = CLASS_PART_WORDS * LAYERS;
+/// Words of an element of `classes`.
+pub const CLASS_WORDS: usize = CLASS_SIDE_WORDS * 2;
 
 /// A policy compiled for one set of members.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +91,7 @@ impl Image {
     /// The image that allows every packet by the default action: what enforces before any policy exists.
     pub fn empty_allow() -> Image {
         Image {
-            tables: Tables::uniform(FLAG_ALLOW | FLAG_TRIAL_ALLOW),
+            tables: Tables::uniform(FLAG_ALLOW | FLAG_TRIAL_ALLOW | FLAG_DECIDED | FLAG_TRIAL_DECIDED),
             rules: vec![RuleInfo::default_action(Verdict::Allow)],
         }
     }

@@ -1,6 +1,6 @@
 //! The tables themselves: names, element widths, and a view of their words in one fixed order.
 
-use super::{NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT};
+use super::{CLASS_PART_WORDS, CLASS_WORDS, NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT};
 
 /// A table of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,9 +70,10 @@ impl TableId {
     pub const fn width(self) -> usize {
         match self {
             TableId::Root4 | TableId::Root6 | TableId::Base | TableId::Ports | TableId::Vbase => 1,
-            TableId::Cells | TableId::Pairs | TableId::Vcells => 2,
-            TableId::Verdicts => 4,
-            TableId::Skips | TableId::Classes => 8,
+            TableId::Cells | TableId::Vcells => 2,
+            TableId::Pairs | TableId::Verdicts => 4,
+            TableId::Skips => 8,
+            TableId::Classes => CLASS_WORDS,
             TableId::Chunks => 256,
         }
     }
@@ -92,8 +93,9 @@ pub struct Tables {
     /// depth `bits / 8`, otherwise with the entry `miss` at the same depth. `bits` is a multiple of 8, more than the depth.
     /// `addr` is in words read big-endian; for IPv4 only the first is used. Bits beyond `bits` are zero.
     pub skips: Vec<u32>,
-    /// `{in_row, in_cells, in_col, in_group, out_row, out_cells, out_col, out_group}`. As the subject of a direction an address is
-    /// its row and cells, as the peer its column and group. Row [`NONE`]: nothing selects it. Cells [`NONE`]: no exceptions.
+    /// `{row, cells, col, group}` for ingress layer 0, ingress layer 1, egress layer 0, egress layer 1. As the subject of a direction
+    /// (ingress: the destination) an address is its row and cells, as the peer its column and group. Row [`NONE`]: no policy of the
+    /// layer selects it. Cells [`NONE`]: no exceptions.
     pub classes: Vec<u32>,
     /// Pair at subject row plus peer group.
     pub base: Vec<u32>,
@@ -102,11 +104,12 @@ pub struct Tables {
     /// Port class in the low 16 bits, port group in the high ones, [`PORT_ENTRIES`] of them: the blocks of
     /// [`super::PORT_BLOCKS`], then by protocol number.
     pub ports: Vec<u32>,
-    /// `{cells, base}`; cells [`NONE`]: no exceptions.
+    /// `{cells, shared, base, 0}`: exceptions of the pair, exceptions that it shares with others, and what else holds; the first two may
+    /// be [`NONE`].
     pub pairs: Vec<u32>,
     /// Verdict at the pair's base plus port group.
     pub vbase: Vec<u32>,
-    /// `{owner, verdict}` at the pair's cells plus port class; the owner is the pair.
+    /// `{owner, verdict}` at the pair's cells (then shared) plus port class; the owner is that cells (or shared).
     pub vcells: Vec<u32>,
     /// `{flags, rule, limit, trial}`: flags as `FLAG_*`; the rule that decides, an index into the rules; limit [`NONE`] where there is
     /// none; the rule that would decide if policies in observe mode were enforced (the same where there are none).
@@ -119,7 +122,7 @@ impl Tables {
         Tables {
             root4: vec![0; ROOT_ENTRIES],
             root6: vec![0; ROOT_ENTRIES],
-            classes: vec![NONE, NONE, 0, 0, NONE, NONE, 0, 0],
+            classes: [NONE, NONE, 0, 0].repeat(CLASS_WORDS / CLASS_PART_WORDS),
             ports: vec![0; PORT_ENTRIES],
             verdicts: vec![flags, RULE_DEFAULT, NONE, RULE_DEFAULT],
             ..Tables::default()

@@ -4,6 +4,7 @@
 //! in it is valid and every limit of [`limits`] holds.
 
 mod date;
+pub mod icmp;
 pub mod limits;
 mod policy;
 pub mod protocol;

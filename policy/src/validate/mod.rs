@@ -1,0 +1,146 @@
+//! From documents to a model: names resolved, references checked, order fixed.
+//!
+//! Pure and deterministic: the same documents, in whatever order, give the same model on every node, for ever. What one
+//! document alone can get wrong has been refused by the parser already.
+
+mod policy;
+mod services;
+mod target;
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::{Body, Document, Kind, Located, PolicySpec, SegmentSpec};
+use crate::model::limits::{DOCUMENTS_MAX, RULES_MAX};
+use crate::model::{Model, Policy, Segment, Service, Settings};
+
+/// The model that these documents describe, or everything that is wrong with them.
+pub fn validate(documents: &[Document]) -> Result<Model, Diagnostics> {
+    let mut findings = Vec::new();
+    check_count(documents, &mut findings);
+    check_unique(documents, &mut findings);
+    let segments = segments(documents);
+    let policies = policies(documents, &segments, &mut findings);
+    let settings = settings(documents);
+    sort_findings(documents, &mut findings);
+    Diagnostics::unless_empty(findings, || Model { segments, policies, settings })
+}
+
+fn check_count(documents: &[Document], findings: &mut Vec<Diagnostic>) {
+    if let Some(first) = documents.get(DOCUMENTS_MAX) {
+        let message = format!("there are {} documents, and {DOCUMENTS_MAX} is the limit", documents.len());
+        findings.push(first.finding(first.place(), message).help("put several networks or rules into one document"));
+    }
+}
+
+/// Two documents of one kind and name, or two settings.
+fn check_unique(documents: &[Document], findings: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeMap<(Kind, &str), &Document> = BTreeMap::new();
+    let mut settings: Option<&Document> = None;
+    for document in documents {
+        let kind = document.kind();
+        let twin = seen.insert((kind, &document.name), document);
+        if let Some(first) = twin {
+            let message = format!("there are two {kind} documents named \"{}\"", document.name);
+            let help = match &first.position {
+                Some(position) => format!("the other one is at {position}; rename or remove one"),
+                None => "rename or remove one".to_owned(),
+            };
+            findings.push(document.finding(document.place(), message).help(help));
+            seen.insert((kind, &document.name), first);
+        } else if kind == Kind::Settings
+            && let Some(first) = settings.replace(document)
+        {
+            let at = first.position.as_ref().map(|position| format!(" at {position}")).unwrap_or_default();
+            let message = format!("a cluster has one Settings document, and \"{}\"{at} is another", first.name);
+            findings.push(document.finding(document.place(), message).help("put all settings into one document"));
+        }
+    }
+}
+
+fn segments(documents: &[Document]) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = documents
+        .iter()
+        .filter_map(|document| match &document.body {
+            Body::Segment(spec) => Some(segment(document, spec)),
+            _ => None,
+        })
+        .collect();
+    segments.sort_by(|a, b| a.name.cmp(&b.name));
+    segments
+}
+
+fn segment(document: &Document, spec: &SegmentSpec) -> Segment {
+    let mut services: Vec<Service> = spec
+        .services
+        .iter()
+        .map(|service| Service { name: service.name.value.clone(), ports: service.ports })
+        .collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    Segment {
+        name: document.name.clone(),
+        role: spec.role,
+        labels: document.labels.clone(),
+        addresses: sorted(&spec.addresses),
+        services,
+    }
+}
+
+/// Networks without their places, sorted, each once.
+fn sorted(networks: &[Located<IpNet>]) -> Vec<IpNet> {
+    let mut networks: Vec<IpNet> = networks.iter().map(|network| network.value).collect();
+    networks.sort();
+    networks.dedup();
+    networks
+}
+
+fn policies(documents: &[Document], segments: &[Segment], findings: &mut Vec<Diagnostic>) -> Vec<Policy> {
+    let written: Vec<(&Document, &PolicySpec)> = documents
+        .iter()
+        .filter_map(|document| match &document.body {
+            Body::Policy(spec) => Some((document, &**spec)),
+            _ => None,
+        })
+        .collect();
+    let mut rules = 0;
+    for (document, spec) in &written {
+        let before = rules;
+        rules += spec.ingress.iter().chain(&spec.egress).map(Vec::len).sum::<usize>();
+        if before <= RULES_MAX && rules > RULES_MAX {
+            let message = format!("with this policy there are {rules} rules, and {RULES_MAX} is the limit");
+            findings.push(document.finding(document.place(), message).help("let segments stand for many addresses"));
+        }
+    }
+    let mut policies: Vec<Policy> =
+        written.iter().filter_map(|(document, spec)| policy::resolve(document, spec, segments, findings)).collect();
+    policies.sort_by(|a, b| (a.tier, a.order, &a.name).cmp(&(b.tier, b.order, &b.name)));
+    policies
+}
+
+fn settings(documents: &[Document]) -> Settings {
+    let settings = documents.iter().find_map(|document| match &document.body {
+        Body::Settings(settings) => Some(*settings),
+        _ => None,
+    });
+    settings.unwrap_or_default()
+}
+
+/// By file in the order of the documents, then by place.
+fn sort_findings(documents: &[Document], findings: &mut [Diagnostic]) {
+    let mut files: BTreeMap<&str, usize> = BTreeMap::new();
+    for document in documents {
+        if let Some(position) = &document.position {
+            let next = files.len();
+            files.entry(&position.file).or_insert(next);
+        }
+    }
+    findings.sort_by_key(|finding| {
+        let file = files.get(finding.file.as_str()).copied().unwrap_or(usize::MAX);
+        (file, finding.line, finding.column)
+    });
+}
+
+#[cfg(test)]
+mod tests;
