@@ -1,0 +1,1 @@
+//! Endpoints on the loopback, several in one process.
