@@ -1,9 +1,11 @@
 //! What must hold while things happen, one promise per file.
 
 mod converged;
+mod enforced;
 mod masters;
 mod peers_connected;
 
 pub use converged::{Converged, converged};
+pub use enforced::{Findings, enforced, enforced_at, locked_down, open};
 pub use masters::{MasterWatch, masters_now};
 pub use peers_connected::PeersWatch;

@@ -106,7 +106,7 @@ impl Addresses {
     /// The decimal digits of the host number, read as hexadecimal ones.
     fn group(self) -> u16 {
         let host = u16::from(self.host);
-        (host / 100) << 8 | (host / 10 % 10) << 4 | host % 10
+        ((host / 100) << 8) | ((host / 10 % 10) << 4) | (host % 10)
     }
 }
 

@@ -67,6 +67,11 @@ impl Balancer {
         Cli::new(&self.program, &self.dir.join("api.sock"), &self.machine)
     }
 
+    /// The `hedgerow` program that runs on it.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The file that keepalived's notify script writes.
     pub fn vrrp_events(&self) -> PathBuf {
         self.dir.join("vrrp.events")
@@ -165,6 +170,24 @@ impl Balancer {
         command.args(["agent", "--config"]).arg(&config);
         self.agent = Some(lab.daemon(&self.machine, &format!("hedgerow-{}", self.name()), &command)?);
         Ok(())
+    }
+
+    /// Waits until the agent is a member that has caught up and enforces what the cluster agreed on.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<Duration, LabError> {
+        let cli = self.cli();
+        let name = self.name().to_owned();
+        let Some(agent) = self.agent.as_mut() else {
+            return Err(LabError::Unexpected {
+                what: format!("waiting for the agent on {name}"),
+                answer: "it was not started".into(),
+            });
+        };
+        let ask = || {
+            agent.check().map_err(|error| error.to_string())?;
+            let status = cli.status().map_err(|error| error.to_string())?;
+            if status.ready { Ok(()) } else { Err(format!("it waits for {}", status.waiting_for.join("; "))) }
+        };
+        wait::until(&format!("the agent on {name} to be ready"), limit, ask).map(|(_, took)| took)
     }
 
     /// SIGKILL to the Hedgerow agent.

@@ -14,6 +14,7 @@
 
 mod addresses;
 mod balancer;
+mod churn;
 mod hosts;
 mod peer;
 mod plan;
@@ -22,6 +23,7 @@ mod template;
 
 pub use addresses::{Addresses, HTTP_PORT, VIP4, VIP6, vip4, vip6};
 pub use balancer::Balancer;
+pub use churn::Churn;
 pub use peer::{Answer, Cli};
 pub use plan::{Forming, Networks, Site, SiteConfig};
 pub use status::{Applied, Attested, Explained, Status};

@@ -85,8 +85,13 @@ impl Cli {
 
     /// Applies files and waits until every live member enforces them.
     pub fn apply(&self, path: &Path, more: &[&str]) -> Result<Applied, LabError> {
+        self.apply_with(path, "all", more)
+    }
+
+    /// Applies files and waits for `all`, `quorum` or `none`.
+    pub fn apply_with(&self, path: &Path, wait: &str, more: &[&str]) -> Result<Applied, LabError> {
         let path = path.display().to_string();
-        let mut arguments = vec!["policy", "apply", "-f", &path, "--wait", "all"];
+        let mut arguments = vec!["policy", "apply", "-f", &path, "--wait", wait];
         arguments.extend_from_slice(more);
         status::read("policy apply", &self.json(&arguments)?)
     }

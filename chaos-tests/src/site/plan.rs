@@ -21,6 +21,9 @@ const DENIED_HOST: u8 = 202;
 /// How long the daemons may take to elect a master and to connect to each other.
 const SETTLED_SECONDS_MAX: Duration = Duration::from_secs(30);
 
+/// How long agents may take to form a cluster.
+const FORMED_SECONDS_MAX: Duration = Duration::from_secs(60);
+
 /// What a site is made of.
 #[derive(Clone, Debug)]
 pub struct SiteConfig {
@@ -143,6 +146,31 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// The load balancer whose agent leads, as the agents themselves see it.
+    pub fn leader(&self) -> Option<usize> {
+        self.balancers
+            .iter()
+            .position(|one| one.agent.is_some() && one.cli().status().is_ok_and(|status| status.leads()))
+    }
+
+    /// Waits for a leader among the agents that run.
+    pub fn wait_leader(&self, limit: Duration) -> Result<(usize, Duration), LabError> {
+        wait::until("a leader", limit, || self.leader().ok_or("no agent says that it leads"))
+    }
+
+    /// Starts the agents of the first `count` load balancers at once, to form a cluster by themselves, and waits until all are ready.
+    pub fn form(&mut self, count: u8) -> Result<Duration, LabError> {
+        let forming = self.expect(count);
+        let started = std::time::Instant::now();
+        for balancer in self.balancers.iter_mut().take(count.into()) {
+            balancer.launch_agent(&self.lab, &forming)?;
+        }
+        for balancer in self.balancers.iter_mut().take(count.into()) {
+            balancer.wait_ready(FORMED_SECONDS_MAX)?;
+        }
+        Ok(started.elapsed())
     }
 
     /// Leaves everything running and returns the laboratory's name.

@@ -1,0 +1,6 @@
+//! The end-to-end tests: real programs in network namespaces. Without root they say why they do nothing.
+
+mod bad_input;
+mod failures;
+mod laboratory;
+mod scene;

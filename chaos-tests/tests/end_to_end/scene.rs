@@ -1,0 +1,57 @@
+//! What the end-to-end tests share: one site at a time, or the reason for none.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chaos_tests::require;
+use chaos_tests::site::{Churn, Site, SiteConfig};
+
+/// How long the cluster may take to agree after something changed.
+pub(crate) const AGREED_SECONDS_MAX: Duration = Duration::from_secs(30);
+/// One second.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// A site has a dozen daemons: two at once would fight for the processors and not for the cluster.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A site and the right to have it.
+pub(crate) struct Scene {
+    pub(crate) site: Site,
+    pub(crate) churn: Churn,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Stands a site up with this many load balancers and no agent yet; `None` when this machine cannot, which is printed.
+pub(crate) fn scene(test: &str, balancers: u8) -> Option<Scene> {
+    let program = match require::missing().map_or_else(require::peer_program, Err) {
+        Ok(program) => program,
+        Err(reason) => {
+            require::say_skipped(test, &reason);
+            return None;
+        }
+    };
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let lab_program: PathBuf = Path::new(env!("CARGO_BIN_EXE_hedgerow-lab")).into();
+    let site = Site::new(&SiteConfig { balancers, program, lab_program }).expect("a site");
+    let churn = Churn::new(&site.lab, "guests").expect("a folder for documents");
+    Some(Scene { site, churn, _turn: turn })
+}
+
+impl Scene {
+    /// Forms a cluster of the first `count` and applies the policies of the demonstration; returns their revision.
+    pub(crate) fn formed(&mut self, count: u8) -> u64 {
+        self.site.form(count).expect("a cluster");
+        let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/demo/policies");
+        let applied = self.site.balancers[0].cli().apply(&policies, &[]).expect("the policies");
+        assert_eq!(applied.outcome, "active");
+        applied.revision
+    }
+
+    /// The leader, and the others that run.
+    pub(crate) fn leader_and_others(&self) -> (usize, Vec<usize>) {
+        let (leader, _) = self.site.wait_leader(AGREED_SECONDS_MAX).expect("a leader");
+        let runs = |index: &usize| *index != leader && self.site.balancers[*index].agent.is_some();
+        (leader, (0..self.site.balancers.len()).filter(runs).collect())
+    }
+}
