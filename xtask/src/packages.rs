@@ -1,0 +1,108 @@
+//! What the build, the tests and the demonstration need of the system, and installing it.
+
+use std::path::Path;
+
+use crate::failure::Failure;
+use crate::machine::{self, Root};
+use crate::services;
+use crate::shell::{run, say};
+
+/// A package of Debian and Ubuntu, and how to tell that it is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    package: &'static str,
+    sign: Sign,
+    why: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Sign {
+    /// A program of this name.
+    Program(&'static str),
+    /// One of these files.
+    File(&'static [&'static str]),
+}
+
+const fn program(package: &'static str, name: &'static str, why: &'static str) -> Need {
+    Need { package, sign: Sign::Program(name), why }
+}
+
+const fn file(package: &'static str, paths: &'static [&'static str], why: &'static str) -> Need {
+    Need { package, sign: Sign::File(paths), why }
+}
+
+/// To build.
+pub(crate) const BUILD: &[Need] = &[
+    program("gcc", "cc", "links, and compiles the C of dependencies"),
+    file("libc6-dev", &["/usr/include/stdlib.h"], "headers of the C library"),
+    program("clang", "clang", "compiles the eBPF programs"),
+    file("libbpf-dev", &["/usr/include/bpf/bpf_helpers.h"], "headers of the eBPF programs"),
+    file("linux-libc-dev", &["/usr/include/linux/bpf.h"], "headers of the kernel"),
+];
+
+/// To run the laboratory: the demonstration and the end-to-end tests.
+pub(crate) const LAB: &[Need] = &[
+    program("iproute2", "ip", "network namespaces"),
+    program("iproute2", "tc", "traffic control, which some tests turn against us"),
+    program("nftables", "nft", "cuts networks in the laboratory"),
+    program("procps", "sysctl", "kernel parameters of a namespace"),
+    program("keepalived", "keepalived", "the real VRRP"),
+    program("haproxy", "haproxy", "the real load balancer"),
+    program("curl", "curl", "to look around in the laboratory"),
+];
+
+/// To check the style.
+pub(crate) const STYLE: &[Need] = &[program("clang-format", "clang-format", "the layout of the C")];
+
+impl Need {
+    fn is_there(self) -> bool {
+        match self.sign {
+            Sign::Program(name) => machine::find(name).is_some(),
+            Sign::File(paths) => paths.iter().any(|path| Path::new(path).exists()),
+        }
+    }
+}
+
+/// Installs what is missing, after saying so.
+pub(crate) fn install(root: Root, needs: &[&[Need]]) -> Result<(), Failure> {
+    let missing: Vec<Need> =
+        needs.iter().flat_map(|list| list.iter().copied()).filter(|need| !need.is_there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say("These packages are missing and will be installed with apt-get:")?;
+    for need in &missing {
+        say(format!("  {:14} {}", need.package, need.why))?;
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    apt(root, &packages)?;
+    let still: Vec<&str> = missing.iter().filter(|need| !need.is_there()).map(|need| need.package).collect();
+    if still.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::other(format!("still missing after the installation: {}", still.join(", "))))
+    }
+}
+
+fn apt(root: Root, packages: &[&str]) -> Result<(), Failure> {
+    let by_hand = format!("install them yourself: {}", packages.join(" "));
+    if machine::find("apt-get").is_none() {
+        return Err(Failure::other(format!("this machine has no apt-get; {by_hand}")));
+    }
+    let apt_get = |arguments: &[&str]| -> Result<(), Failure> {
+        let mut command =
+            root.command("env").ok_or_else(|| Failure::other(format!("installing needs root or sudo; {by_hand}")))?;
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
+        run(&mut command)
+    };
+    let quiet = services::Quiet::begin(root, packages)?;
+    let installed = apt_get(&["update", "-qq"]).and_then(|()| {
+        let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+        arguments.extend_from_slice(packages);
+        apt_get(&arguments)
+    });
+    quiet.end()?;
+    installed
+}
