@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod diagnostic;
+mod diff;
 pub mod document;
 mod evaluate;
 pub mod guard;
@@ -9,6 +10,7 @@ pub mod image;
 pub mod model;
 mod packet;
 mod proof;
+mod revision;
 mod rule_info;
 pub mod sample;
 mod validate;
@@ -16,13 +18,15 @@ mod verdict;
 
 pub use channel::{Channel, catalogue};
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use document::{Body, Document, Kind, Position, SourceText};
+pub use diff::{Change, ChangeKind, DocumentDiff, diff};
+pub use document::{Body, Document, Kind, Position, SourceText, parse};
 pub use evaluate::evaluate;
 pub use guard::{Direction, Guard, GuardEntry, GuardError, JoinEntry, LocalInterface, PortMatch, SpoofEntry, guard};
 pub use image::{Image, TableId, Tables};
 pub use model::Model;
 pub use packet::Flow;
 pub use proof::Obligation;
+pub use revision::{content_digest, merge};
 pub use rule_info::RuleInfo;
 pub use validate::validate;
 pub use verdict::{Decision, RuleRef, Side, Verdict};

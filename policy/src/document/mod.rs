@@ -3,9 +3,14 @@
 //! Parsing refuses what can be judged by looking at one document alone: syntax, unknown fields, addresses with host
 //! bits, ranges upside down, limits. What needs the other documents is judged by [`validate`](crate::validate).
 
+mod canonical;
+mod decode;
+mod encode;
+mod node;
 mod place;
 mod policy;
 mod segment;
+mod source;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +18,9 @@ use std::fmt;
 pub use place::{Located, Place, Position};
 pub use policy::{IcmpType, PeerSpec, PolicySpec, RuleSpec, ServiceRef, Target};
 pub use segment::{SegmentSpec, ServiceSpec};
+pub use source::parse;
 
+use crate::channel::ChannelSpec;
 use crate::diagnostic::Diagnostic;
 use crate::model::Settings;
 
@@ -70,6 +77,8 @@ pub enum Body {
     Segment(SegmentSpec),
     /// A policy.
     Policy(Box<PolicySpec>),
+    /// A sync channel.
+    SyncChannel(ChannelSpec),
     /// Settings.
     Settings(Settings),
 }
@@ -93,6 +102,7 @@ impl Document {
         match self.body {
             Body::Segment(_) => Kind::Segment,
             Body::Policy(_) => Kind::Policy,
+            Body::SyncChannel(_) => Kind::SyncChannel,
             Body::Settings(_) => Kind::Settings,
         }
     }

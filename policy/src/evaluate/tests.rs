@@ -42,7 +42,7 @@ const WEB: usize = 1;
 fn model(policies: Vec<Policy>) -> Model {
     let segments =
         vec![segment("clients", &["10.0.0.0/8"], &[]), segment("web", &["203.0.113.10/32"], &[("https", 443)])];
-    Model { segments, policies, settings: Settings::default() }
+    Model { segments, policies, settings: Settings::default(), channels: Vec::new() }
 }
 
 fn flow(src: &str, dst: &str, port: u16) -> Flow {

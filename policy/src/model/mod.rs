@@ -24,6 +24,8 @@ pub use selector::Selector;
 pub use service::{Ports, Service, ServiceMatch};
 pub use settings::{DefaultAction, Settings};
 
+use crate::channel::Channel;
+
 /// Everything a revision says, resolved and in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
@@ -33,6 +35,8 @@ pub struct Model {
     pub policies: Vec<Policy>,
     /// What holds where no policy speaks.
     pub settings: Settings,
+    /// Channels beyond those that nodes declare for themselves, sorted by name.
+    pub channels: Vec<Channel>,
 }
 
 impl Model {

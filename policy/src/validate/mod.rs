@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
+use crate::channel::Channel;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Body, Document, Kind, Located, PolicySpec, SegmentSpec};
 use crate::model::limits::{DOCUMENTS_MAX, RULES_MAX};
@@ -24,8 +25,9 @@ pub fn validate(documents: &[Document]) -> Result<Model, Diagnostics> {
     let segments = segments(documents);
     let policies = policies(documents, &segments, &mut findings);
     let settings = settings(documents);
+    let channels = channels(documents, &mut findings);
     sort_findings(documents, &mut findings);
-    Diagnostics::unless_empty(findings, || Model { segments, policies, settings })
+    Diagnostics::unless_empty(findings, || Model { segments, policies, settings, channels })
 }
 
 fn check_count(documents: &[Document], findings: &mut Vec<Diagnostic>) {
@@ -125,6 +127,19 @@ fn settings(documents: &[Document]) -> Settings {
         _ => None,
     });
     settings.unwrap_or_default()
+}
+
+fn channels(documents: &[Document], findings: &mut Vec<Diagnostic>) -> Vec<Channel> {
+    let mut channels = Vec::new();
+    for document in documents {
+        let Body::SyncChannel(spec) = &document.body else { continue };
+        match Channel::try_from(spec.clone()) {
+            Ok(channel) => channels.push(channel),
+            Err(error) => findings.push(document.finding(document.place(), error.to_string())),
+        }
+    }
+    channels.sort_by(|a, b| a.name.cmp(&b.name));
+    channels
 }
 
 /// By file in the order of the documents, then by place.
