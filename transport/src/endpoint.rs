@@ -132,7 +132,7 @@ pub enum DatagramError {
 /// The endpoint of a node. Cheap to clone; when the last clone is dropped all connections are closed.
 #[derive(Clone)]
 pub struct Endpoint {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     local_addr: SocketAddr,
     _closes: Arc<DropGuard>,
 }

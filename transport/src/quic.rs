@@ -43,9 +43,9 @@ pub(crate) const SERVER_NAME: &str = "hedgerow.invalid";
 /// Length of the ids by which packets find their connection.
 const CONNECTION_ID_BYTES: usize = 8;
 /// Unread bytes that one stream may have on its way.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-/// Unread bytes that one connection may have on its way, all streams together.
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same for one connection: streams that nobody reads must not use it up, or votes would wait behind them.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Received datagrams that wait in quinn, in bytes; more and the oldest go.
 const DATAGRAM_RECEIVE_BYTES: usize = 512 << 10;
 /// Datagrams that wait to be sent, in bytes; more and the oldest go.
