@@ -2,6 +2,7 @@
 
 mod arrows;
 mod links;
+mod reasons;
 mod text;
 
 use std::fs;
@@ -38,6 +39,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 /// All rules on all files.
 fn check(root: &Path) -> Vec<Finding> {
     let mut findings = arrows::check(root);
+    findings.extend(reasons::check(root));
     for file in files(root) {
         let Ok(content) = fs::read_to_string(&file) else { continue };
         findings.extend(text::check(&file, &content));
