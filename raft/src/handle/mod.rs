@@ -1,0 +1,199 @@
+//! The one handle that the rest of the program has on consensus.
+
+mod read;
+mod start;
+mod write;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use identity::{MemberRecord, NodeId};
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::{sync::watch, task::JoinSet};
+
+pub use self::{read::ReadError, start::StartError, write::WriteError};
+use crate::{
+    command::{Command, Genesis, Proposal},
+    config::RaftConfig,
+    forward::{self, Forwarder},
+    log_store::LogStore,
+    metrics::{RaftMetrics, node_id},
+    network::{Channel, FrameSink, FrameSource, Incoming, serve},
+    outcome::Outcome,
+    state::{LogId, State},
+    state_machine::Machine,
+    types::C,
+};
+
+/// Consensus on this node. Clones share it.
+#[derive(Clone)]
+pub struct Raft {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: RaftConfig,
+    core: openraft::Raft<C, Machine>,
+    store: LogStore,
+    state: watch::Receiver<Arc<State>>,
+    forwarder: Forwarder,
+    tasks: std::sync::Mutex<JoinSet<()>>,
+}
+
+/// Why a cluster was not founded.
+#[derive(Debug, thiserror::Error)]
+pub enum InitialiseError {
+    /// This node is not among the members, or there are none.
+    #[error("{me} is not among the first members; a cluster is founded by one of them")]
+    NotAMember {
+        /// This node.
+        me: NodeId,
+    },
+    /// There is a cluster here already, of another id (G9).
+    #[error("this node belongs to cluster {0} already; a node founds or joins one cluster in its life")]
+    AlreadyFounded(identity::ClusterId),
+    /// The members are written down, but the first entry is not committed yet. Ask again: it is the same founding.
+    #[error("the cluster is being founded, but its first entry was not committed in time: {0}; try again")]
+    NotCommitted(WriteError),
+    /// Consensus has ended on this node.
+    #[error("this node takes no part in consensus any more: {0}")]
+    Stopped(String),
+}
+
+/// Why consensus did not end well. What was acknowledged is on disk.
+#[derive(Debug, thiserror::Error)]
+#[error("consensus did not shut down cleanly: {0}; what was acknowledged is on disk")]
+pub struct ShutdownError(String);
+
+impl Raft {
+    /// This node.
+    #[must_use]
+    pub fn me(&self) -> NodeId {
+        self.inner.config.me
+    }
+
+    /// Founds a cluster with these first voters, this node among them, and waits until that is committed. Called on
+    /// one node only: the others learn it from the log. Calling it again, also after a restart, goes on where it was.
+    ///
+    /// # Errors
+    /// When this node is in another cluster, or a quorum does not answer in time.
+    pub async fn initialise(
+        &self,
+        voters: Vec<MemberRecord>,
+        genesis: Genesis,
+        deadline: Duration,
+    ) -> Result<Outcome, InitialiseError> {
+        let me = self.me();
+        if !voters.iter().any(|voter| voter.node == me) {
+            return Err(InitialiseError::NotAMember { me });
+        }
+        if let Some(cluster) = self.local().0.cluster.filter(|cluster| *cluster != genesis.cluster) {
+            return Err(InitialiseError::AlreadyFounded(cluster));
+        }
+        if !self.is_initialised().await {
+            let nodes: BTreeMap<u64, ()> = voters.iter().map(|voter| (voter.node.get(), ())).collect();
+            let initialised = self.inner.core.initialize(nodes).await;
+            // Another call may have been faster.
+            if let (Err(error), false) = (initialised, self.is_initialised().await) {
+                return Err(InitialiseError::Stopped(error.to_string()));
+            }
+        }
+        let request_id = u128::from_le_bytes(*genesis.cluster.as_bytes());
+        let command = Command::Found { genesis, members: voters };
+        let proposal = Proposal { request_id, actor: format!("node {me}"), command };
+        self.write(proposal, deadline).await.map_err(InitialiseError::NotCommitted)
+    }
+
+    /// Whether this node has a log: it founded or joined a cluster.
+    pub async fn is_initialised(&self) -> bool {
+        self.inner.core.is_initialized().await.unwrap_or(false)
+    }
+
+    /// Serves a stream that a peer has opened, in the background. The caller vouches for `from`.
+    pub fn serve(&self, from: NodeId, channel: Channel, sink: Box<dyn FrameSink>, source: Box<dyn FrameSource>) {
+        let handle = self.clone();
+        self.spawn(async move {
+            if handle.local().0.removed.contains_key(&from) {
+                return tracing::warn!(%from, ?channel, "a removed member opened a stream; it is not served");
+            }
+            let served = match channel {
+                Channel::Forward => forward::serve(handle, from, sink, source).await,
+                _ => {
+                    let core = handle.inner.core.clone();
+                    drop(handle);
+                    serve(core, Incoming { from, channel, sink, source }).await
+                }
+            };
+            if let Err(error) = served {
+                tracing::debug!(%from, ?channel, %error, "a stream from a peer ended");
+            }
+        });
+    }
+
+    /// The state of this node, and the log index up to which it is built. It may be old (G3).
+    #[must_use]
+    pub fn local(&self) -> (Arc<State>, u64) {
+        let state = Arc::clone(&self.inner.state.borrow());
+        let applied = state.applied_index();
+        (state, applied)
+    }
+
+    /// Every change of this node's state. A slow watcher sees the newest state, not every one between.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
+        self.inner.state.clone()
+    }
+
+    /// The leader, if this node knows one.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.inner.core.server_metrics().borrow_watched().current_leader.and_then(node_id)
+    }
+
+    /// Consensus as this node sees it.
+    #[must_use]
+    pub fn metrics(&self) -> RaftMetrics {
+        RaftMetrics::from(&*self.inner.core.metrics().borrow_watched())
+    }
+
+    /// Asks this node to make a snapshot now; it is made in the background.
+    pub async fn snapshot(&self) {
+        if let Err(error) = self.inner.core.trigger().snapshot().await {
+            tracing::warn!(%error, "no snapshot is made");
+        }
+    }
+
+    /// The entry up to which this node's state is built.
+    #[must_use]
+    pub fn applied(&self) -> Option<LogId> {
+        self.inner.state.borrow().applied
+    }
+
+    /// Ends consensus on this node: no more votes, nothing more acknowledged; everything acknowledged is on disk.
+    ///
+    /// # Errors
+    /// When a task had to be left behind. The process should end.
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        let mut tasks = {
+            let mut tasks = self.inner.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        tasks.shutdown().await;
+        self.inner.core.shutdown().await.map_err(|error| ShutdownError(error.to_string()))?;
+        self.inner.store.close().await.map_err(|error| ShutdownError(error.to_string()))
+    }
+
+    /// Runs until it ends or [`Raft::shutdown`] is called.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.inner.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    pub(crate) fn core(&self) -> &openraft::Raft<C, Machine> {
+        &self.inner.core
+    }
+
+    pub(crate) fn config(&self) -> &RaftConfig {
+        &self.inner.config
+    }
+}
