@@ -1,10 +1,12 @@
 //! The pure core: documents, model, validation, compiler, evaluators, guard and proof obligations.
 
 pub mod channel;
+mod compile;
 pub mod diagnostic;
 mod diff;
 pub mod document;
 mod evaluate;
+pub mod explain;
 pub mod guard;
 pub mod image;
 pub mod model;
@@ -17,10 +19,12 @@ mod validate;
 mod verdict;
 
 pub use channel::{Channel, catalogue};
+pub use compile::{CompileError, CompileLimits, compile};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use diff::{Change, ChangeKind, DocumentDiff, diff};
 pub use document::{Body, Document, Kind, Position, SourceText, parse};
 pub use evaluate::evaluate;
+pub use explain::{Explanation, explain};
 pub use guard::{Direction, Guard, GuardEntry, GuardError, JoinEntry, LocalInterface, PortMatch, SpoofEntry, guard};
 pub use image::{Image, TableId, Tables};
 pub use model::Model;

@@ -41,11 +41,6 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
-
-    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Diagnostic {
-        self.help = help;
-        self
-    }
 }
 
 impl fmt::Display for Diagnostic {

@@ -54,25 +54,24 @@ pub(crate) struct Outcome {
     pub(crate) existing_flows: Option<ExistingFlows>,
 }
 
-/// What the search looks at on its way, for [`explain`](crate::explain).
+/// What the search looks at on its way, for [`explain`](crate::explain()).
+#[derive(Clone, Copy)]
 pub(crate) enum Step<'a> {
-    /// A policy that does not take part: `Passed` over by an earlier `pass`, not applying, or only observing.
-    Skipped(usize, &'a Policy, Skip),
+    /// A policy that does not take part.
+    Skipped(&'a Policy, Skip),
     /// A rule that does not match.
-    Missed(usize, &'a Policy, usize, &'a Rule, Miss),
+    Missed(&'a Policy, &'a Rule, Miss),
     /// A rule that matches.
-    Matched(usize, &'a Policy, usize, &'a Rule),
+    Matched(&'a Policy, &'a Rule),
 }
 
 /// Why a policy does not take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Skip {
+    /// It applies to another direction or other addresses.
+    Elsewhere,
     /// It only observes.
     Observes,
-    /// It has no section for the direction.
-    OtherDirection,
-    /// The protected address is not one it applies to.
-    OtherAddress,
     /// A rule of its tier said `pass` before.
     Passed,
 }
@@ -138,7 +137,7 @@ impl Question<'_> {
             let rules = match self.rules(policy, side, policies) {
                 Ok(rules) => rules,
                 Err(skip) => {
-                    see(Step::Skipped(index, policy, skip));
+                    see(Step::Skipped(policy, skip));
                     continue;
                 }
             };
@@ -146,15 +145,15 @@ impl Question<'_> {
                 selected = Some(index);
             }
             if passed == Some(policy.tier) {
-                see(Step::Skipped(index, policy, Skip::Passed));
+                see(Step::Skipped(policy, Skip::Passed));
                 continue;
             }
             for (position, rule) in rules.iter().enumerate() {
                 if let Err(miss) = self.matches(rule, side) {
-                    see(Step::Missed(index, policy, position, rule, miss));
+                    see(Step::Missed(policy, rule, miss));
                     continue;
                 }
-                see(Step::Matched(index, policy, position, rule));
+                see(Step::Matched(policy, rule));
                 match rule.action {
                     Action::Allow => return decided(Verdict::Allow, index, policy, position, rule),
                     Action::Deny => return decided(Verdict::Deny, index, policy, position, rule),
@@ -168,12 +167,12 @@ impl Question<'_> {
 
     /// The rules of a policy, if it takes part.
     fn rules<'a>(&self, policy: &'a Policy, side: Side, policies: Policies) -> Result<&'a [Rule], Skip> {
+        let rules = policy.rules(side).ok_or(Skip::Elsewhere)?;
+        if !self.within(&policy.applies_to, self.near(side)) {
+            return Err(Skip::Elsewhere);
+        }
         if policies == Policies::Enforced && policy.mode == Mode::Observe {
             return Err(Skip::Observes);
-        }
-        let rules = policy.rules(side).ok_or(Skip::OtherDirection)?;
-        if !self.within(&policy.applies_to, self.near(side)) {
-            return Err(Skip::OtherAddress);
         }
         Ok(rules)
     }
@@ -197,11 +196,11 @@ impl Question<'_> {
         Ok(())
     }
 
-    fn is_peer(&self, peer: &Peer, address: IpAddr) -> bool {
+    pub(crate) fn is_peer(&self, peer: &Peer, address: IpAddr) -> bool {
         self.within(&peer.scope, address) && !peer.except.iter().any(|network: &IpNet| network.contains(&address))
     }
 
-    fn is_for(&self, service: &ServiceMatch) -> bool {
+    pub(crate) fn is_for(&self, service: &ServiceMatch) -> bool {
         let offered = service.target.is_none_or(|segment| self.model.segments[segment].contains(self.flow.dst));
         offered && service.ports.contains(self.flow.protocol, self.flow.dst_port)
     }

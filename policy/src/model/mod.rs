@@ -25,6 +25,7 @@ pub use service::{Ports, Service, ServiceMatch};
 pub use settings::{DefaultAction, Settings};
 
 use crate::channel::Channel;
+use crate::verdict::{RuleRef, Side};
 
 /// Everything a revision says, resolved and in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,5 +44,24 @@ impl Model {
     /// The position of a segment in [`Model::segments`].
     pub fn segment_index(&self, name: &str) -> Option<usize> {
         self.segments.binary_search_by(|segment| segment.name.as_str().cmp(name)).ok()
+    }
+
+    /// What decided, in words: `policy/side/rule`, or which default.
+    pub fn describe(&self, rule: RuleRef, side: Side) -> String {
+        let policy = |index: u32| usize::try_from(index).ok().and_then(|index| self.policies.get(index));
+        match rule {
+            RuleRef::Default => "default action".to_owned(),
+            RuleRef::Unmatched { policy: index } => {
+                let name = policy(index).map_or("?", |policy| policy.name.as_str());
+                format!("{name}/{side} (no rule matched)")
+            }
+            RuleRef::Rule { policy: index, rule } => {
+                let policy = policy(index);
+                let rules = policy.and_then(|policy| policy.rules(side)).unwrap_or_default();
+                let rule = usize::try_from(rule).ok().and_then(|rule| rules.get(rule));
+                let name = policy.map_or("?", |policy| policy.name.as_str());
+                format!("{name}/{side}/{}", rule.map_or("?", |rule| rule.name.as_str()))
+            }
+        }
     }
 }
