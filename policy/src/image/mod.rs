@@ -11,6 +11,7 @@ mod lookup;
 mod tables;
 
 pub use digest::digest_of;
+pub(crate) use lookup::words_of;
 pub use lookup::{Found, Half};
 pub use tables::{TABLES, TableId, Tables};
 

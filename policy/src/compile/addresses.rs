@@ -1,0 +1,140 @@
+//! Address classes: two addresses are of one class if and only if the same terms of every role hold for them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    intern::{Interner, number},
+    terms::{Atom, AtomIndex, Part, Signatures},
+    trie::{Node, Trie, contains},
+};
+use crate::model::Model;
+
+/// Roles of an address in a part: subject and peer.
+pub(super) const ROLES: usize = 2;
+
+/// The classes of a policy's addresses.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    pub(super) root4: Vec<u32>,
+    pub(super) root6: Vec<u32>,
+    pub(super) trie: Trie,
+    /// For each class the number of its signature in each role: `part * ROLES` as subject, then as peer.
+    pub(super) classes: Interner,
+    /// The signatures of each role.
+    pub(super) signatures: Vec<Signatures>,
+}
+
+/// A network of an atom; the family keeps equal bits apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    v6: bool,
+    addr: u128,
+    len: u8,
+    atom: u32,
+}
+
+impl Addresses {
+    pub(super) fn new(model: &Model, members: &[IpAddr], parts: &[Part], chunks_max: usize) -> Addresses {
+        let mut index = AtomIndex::default();
+        for (part, terms) in parts.iter().enumerate() {
+            index.add(part * ROLES, &terms.subjects);
+            index.add(part * ROLES + 1, &terms.peers);
+        }
+        let mut named = named_networks(model, members, index.atoms());
+        named.sort_unstable();
+        named.dedup();
+        let mut classifier = Classifier::new(index, parts.len() * ROLES);
+        let nodes_v6 = named.partition_point(|named| !named.v6);
+        let (v4, v6) = named.split_at(nodes_v6);
+        let (v4, v6) = (classifier.nodes(v4), classifier.nodes(v6));
+        let mut trie = Trie::new(chunks_max);
+        let (root4, root6) = (trie.root(&v4, 0), trie.root(&v6, 0));
+        Addresses { root4, root6, trie, classes: classifier.classes, signatures: classifier.signatures }
+    }
+}
+
+fn named_networks(model: &Model, members: &[IpAddr], atoms: &[Atom]) -> Vec<Named> {
+    let mut named = Vec::new();
+    for (atom, what) in (0u32..).zip(atoms) {
+        match what {
+            Atom::Members => named.extend(members.iter().map(|addr| of_network(IpNet::from(*addr), atom))),
+            Atom::Segment(segment) => {
+                named.extend(model.segments[*segment].addresses.iter().map(|network| of_network(*network, atom)));
+            }
+            Atom::Network(network) => named.push(of_network(*network, atom)),
+        }
+    }
+    named
+}
+
+fn of_network(network: IpNet, atom: u32) -> Named {
+    match network {
+        IpNet::V4(net) => {
+            Named { v6: false, addr: u128::from(net.network().to_bits()) << 96, len: net.prefix_len(), atom }
+        }
+        IpNet::V6(net) => Named { v6: true, addr: net.network().to_bits(), len: net.prefix_len(), atom },
+    }
+}
+
+/// Turns sets of atoms into classes, each distinct set once.
+struct Classifier {
+    index: AtomIndex,
+    /// Distinct sets of atoms; number 0 is the empty one.
+    sets: Interner,
+    class_of_set: Vec<u32>,
+    classes: Interner,
+    signatures: Vec<Signatures>,
+    roles: Vec<Vec<u32>>,
+}
+
+impl Classifier {
+    fn new(index: AtomIndex, roles: usize) -> Classifier {
+        let signatures = (0..roles).map(|_| Signatures::new()).collect();
+        let mut classifier = Classifier {
+            index,
+            sets: Interner::default(),
+            class_of_set: Vec::new(),
+            classes: Interner::default(),
+            signatures,
+            roles: vec![Vec::new(); roles],
+        };
+        classifier.set(&[]);
+        classifier
+    }
+
+    /// Distinct networks with their classes, from (network, atom) in order.
+    fn nodes(&mut self, named: &[Named]) -> Vec<Node> {
+        let mut nodes = Vec::with_capacity(named.len());
+        let mut around: Vec<(Node, u32)> = Vec::new();
+        for group in named.chunk_by(|one, other| (one.addr, one.len) == (other.addr, other.len)) {
+            let mut node = Node { addr: group[0].addr, len: group[0].len, class: 0 };
+            while around.last().is_some_and(|(network, _)| !contains(network, &node)) {
+                around.pop();
+            }
+            let mut atoms = around.last().map_or_else(Vec::new, |(_, set)| self.sets.list(*set).to_vec());
+            atoms.extend(group.iter().map(|named| named.atom));
+            atoms.sort_unstable();
+            atoms.dedup();
+            let set = self.set(&atoms);
+            node.class = self.class_of_set[set as usize];
+            nodes.push(node);
+            around.push((node, set));
+        }
+        nodes
+    }
+
+    fn set(&mut self, atoms: &[u32]) -> u32 {
+        let set = self.sets.id(atoms);
+        if set as usize == self.class_of_set.len() {
+            self.index.terms_of(atoms, &mut self.roles);
+            let roles = self.signatures.iter_mut().zip(&self.roles);
+            let signature: Vec<u32> = roles.map(|(signatures, terms)| signatures.0.id(terms)).collect();
+            let class = self.classes.id(&signature);
+            self.class_of_set.push(class);
+        }
+        debug_assert!(set < number(self.class_of_set.len()));
+        set
+    }
+}

@@ -1,0 +1,183 @@
+//! Row displacement (Tarjan and Yao, "Storing a sparse table", CACM 1979): sparse rows laid over each other in one table, each
+//! shifted so far that no two of its cells meet another's. A cell names its owner by the row's offset, which no other row has.
+
+use super::intern::{Interner, number};
+use crate::image::NONE;
+
+/// Unused offsets tried for one row before it goes to the end of the table.
+const TRIALS_MAX: usize = 32;
+/// How far the search moves on after a row that found no place.
+const STEP_AFTER_MISS: usize = 4;
+
+/// Sparse rows on their way into one table.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// `column, value, column, value, …` by ascending column.
+    rows: Interner,
+    cells: usize,
+}
+
+/// The finished table.
+#[derive(Debug)]
+pub(super) struct Displaced {
+    /// `{owner, value}` for each cell; owner [`NONE`] for an empty one.
+    pub(super) words: Vec<u32>,
+    offsets: Vec<u32>,
+}
+
+impl Rows {
+    /// Takes a row, of (column, value) by ascending column; equal rows are kept once. `None` for an empty one.
+    pub(super) fn add(&mut self, row: &[(u32, u32)]) -> Option<u32> {
+        if row.is_empty() {
+            return None;
+        }
+        let flat: Vec<u32> = row.iter().flat_map(|&(column, value)| [column, value]).collect();
+        let known = self.rows.len();
+        let id = self.rows.id(&flat);
+        if self.rows.len() > known {
+            self.cells += row.len();
+        }
+        Some(id)
+    }
+
+    /// Cells of all distinct rows.
+    pub(super) fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// Lays the rows out, the longest first. `columns`: more than any column that is ever asked for.
+    pub(super) fn place(&self, columns: usize) -> Displaced {
+        let mut order: Vec<u32> = (0..number(self.rows.len())).collect();
+        order.sort_by_key(|&id| std::cmp::Reverse(self.rows.list(id).len()));
+        let mut layout = Layout { words: Vec::with_capacity(self.cells * 3), offsets_used: Vec::new(), low: 0 };
+        let mut offsets = vec![NONE; order.len()];
+        for id in order {
+            offsets[id as usize] = number(layout.insert(self.rows.list(id)));
+        }
+        let length = offsets.iter().max().map_or(0, |&last| last as usize + columns);
+        let mut words = layout.words;
+        while words.len() < length * 2 {
+            words.extend([NONE, 0]);
+        }
+        Displaced { words, offsets }
+    }
+}
+
+impl Displaced {
+    /// The offset of a row; [`NONE`] for an empty one.
+    pub(super) fn offset(&self, row: Option<u32>) -> u32 {
+        row.map_or(NONE, |row| self.offsets[row as usize])
+    }
+}
+
+struct Layout {
+    words: Vec<u32>,
+    offsets_used: Vec<bool>,
+    /// Every offset below was used or is given up.
+    low: usize,
+}
+
+impl Layout {
+    fn insert(&mut self, row: &[u32]) -> usize {
+        let offset = match self.find(row) {
+            Some(offset) => offset,
+            None => {
+                self.low += STEP_AFTER_MISS;
+                self.end(row)
+            }
+        };
+        self.occupy(offset, row);
+        while self.offset_used(self.low) {
+            self.low += 1;
+        }
+        offset
+    }
+
+    fn find(&self, row: &[u32]) -> Option<usize> {
+        let unused = (self.low..).filter(|&offset| !self.offset_used(offset));
+        unused.take(TRIALS_MAX).find(|&offset| columns(row).all(|column| self.is_free(offset + column)))
+    }
+
+    /// The first offset at which the row lies wholly behind everything.
+    fn end(&self, row: &[u32]) -> usize {
+        let first = columns(row).next().unwrap_or(0);
+        let behind = (self.words.len() / 2).saturating_sub(first);
+        (behind..).find(|&offset| !self.offset_used(offset)).unwrap_or(behind)
+    }
+
+    fn occupy(&mut self, offset: usize, row: &[u32]) {
+        if self.offsets_used.len() <= offset {
+            self.offsets_used.resize(offset + 1, false);
+        }
+        self.offsets_used[offset] = true;
+        let last = columns(row).last().unwrap_or(0);
+        while self.words.len() <= (offset + last) * 2 {
+            self.words.extend([NONE, 0]);
+        }
+        for cell in row.chunks_exact(2) {
+            let index = (offset + cell[0] as usize) * 2;
+            self.words[index] = number(offset);
+            self.words[index + 1] = cell[1];
+        }
+    }
+
+    fn offset_used(&self, offset: usize) -> bool {
+        self.offsets_used.get(offset).copied().unwrap_or(false)
+    }
+
+    fn is_free(&self, index: usize) -> bool {
+        self.words.get(index * 2).is_none_or(|&owner| owner == NONE)
+    }
+}
+
+fn columns(row: &[u32]) -> impl Iterator<Item = usize> {
+    row.chunks_exact(2).map(|cell| cell[0] as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::SplitMix64;
+
+    fn lookup(table: &Displaced, row: Option<u32>, column: u32) -> Option<u32> {
+        let offset = table.offset(row);
+        if offset == NONE {
+            return None;
+        }
+        let index = (offset + column) as usize * 2;
+        (table.words[index] == offset).then(|| table.words[index + 1])
+    }
+
+    #[test]
+    fn every_cell_is_found_and_no_other() {
+        let mut random = SplitMix64::new(1);
+        for columns in [1, 7, 60, 300] {
+            let mut rows = Rows::default();
+            let dense: Vec<Vec<Option<u32>>> = (0..200)
+                .map(|_| {
+                    let sparsity = random.below(30) + 1;
+                    (0..columns).map(|_| random.once_in(sparsity).then(|| number(random.below(9)))).collect()
+                })
+                .collect();
+            let sparse = |row: &Vec<Option<u32>>| -> Vec<(u32, u32)> {
+                (0u32..).zip(row).filter_map(|(column, value)| value.map(|value| (column, value))).collect()
+            };
+            let ids: Vec<Option<u32>> = dense.iter().map(|row| rows.add(&sparse(row))).collect();
+            let table = rows.place(columns);
+            for (row, id) in dense.iter().zip(ids) {
+                for (column, value) in (0u32..).zip(row) {
+                    assert_eq!(lookup(&table, id, column), *value);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn single_cells_cost_no_more_than_rows_and_columns() {
+        let mut rows = Rows::default();
+        for i in 0..10_000 {
+            rows.add(&[(i, i)]);
+        }
+        assert!(rows.place(10_000).words.len() / 2 <= 20_001);
+    }
+}

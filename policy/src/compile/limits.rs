@@ -1,0 +1,171 @@
+//! How much an image may hold, known before it is loaded: nothing overflows at run time (G18).
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{CLASS_WORDS, PORT_ENTRIES, ROOT_ENTRIES, TableId, Tables};
+
+/// Elements of each table, at most. The kernel's maps are sized by the same numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompileLimits {
+    /// Chunks of 256 trie entries, 1,024 bytes each.
+    pub chunks_max: usize,
+    /// Path-compressed trie steps, 32 bytes each.
+    pub skips_max: usize,
+    /// Address classes, 64 bytes each.
+    pub classes_max: usize,
+    /// Pairs by subject row and peer group, 4 bytes each.
+    pub base_max: usize,
+    /// Exceptions to those, 8 bytes each.
+    pub cells_max: usize,
+    /// Distinct pairs, 16 bytes each.
+    pub pairs_max: usize,
+    /// Verdicts by pair and port group, 4 bytes each.
+    pub vbase_max: usize,
+    /// Exceptions to those, 8 bytes each.
+    pub vcells_max: usize,
+    /// Distinct verdicts, 16 bytes each.
+    pub verdicts_max: usize,
+    /// Rules, written or implied; each has a counter on each processor.
+    pub rules_max: usize,
+}
+
+impl Default for CompileLimits {
+    fn default() -> CompileLimits {
+        CompileLimits {
+            chunks_max: 24_576,
+            skips_max: 262_144,
+            classes_max: 131_072,
+            base_max: 1 << 20,
+            cells_max: 1 << 20,
+            pairs_max: 262_144,
+            vbase_max: 1 << 20,
+            vcells_max: 1 << 20,
+            verdicts_max: 262_144,
+            rules_max: 262_144,
+        }
+    }
+}
+
+/// Why a policy has no image. Nothing was loaded; what is enforced stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// More than a table holds.
+    #[error(
+        "the compiled policy needs {needed} {what} and there is room for {available}; raise `{limit}` on every node, or {advice}; nothing has changed"
+    )]
+    Limit {
+        /// The limit by name.
+        limit: &'static str,
+        /// What it counts.
+        what: &'static str,
+        /// How many the policy needs (at least, if counting them all would take too long).
+        needed: usize,
+        /// How many there may be.
+        available: usize,
+        /// How to need fewer.
+        advice: &'static str,
+    },
+    /// More distinct port ranges than a 16-bit class can tell apart.
+    #[error(
+        "the rules tell {needed} classes of ports apart and {available} are possible; name fewer distinct ports and ranges; nothing has changed"
+    )]
+    PortClasses {
+        /// Classes of ports.
+        needed: usize,
+        /// How many there may be.
+        available: usize,
+    },
+}
+
+impl CompileLimits {
+    /// Bytes of all tables of one image at these limits.
+    pub fn bytes(&self) -> usize {
+        let words = self.chunks_max * 256
+            + self.skips_max * 8
+            + self.classes_max * CLASS_WORDS
+            + self.base_max
+            + self.cells_max * 2;
+        let verdict_words = self.pairs_max * 4 + self.vbase_max + self.vcells_max * 2 + self.verdicts_max * 4;
+        (ROOT_ENTRIES * 2 + PORT_ENTRIES + words + verdict_words) * size_of::<u32>()
+    }
+
+    /// Elements that a table may hold.
+    pub fn elements(&self, table: TableId) -> usize {
+        match table {
+            TableId::Root4 | TableId::Root6 => ROOT_ENTRIES,
+            TableId::Chunks => self.chunks_max,
+            TableId::Skips => self.skips_max,
+            TableId::Classes => self.classes_max,
+            TableId::Base => self.base_max,
+            TableId::Cells => self.cells_max,
+            TableId::Ports => PORT_ENTRIES,
+            TableId::Pairs => self.pairs_max,
+            TableId::Vbase => self.vbase_max,
+            TableId::Vcells => self.vcells_max,
+            TableId::Verdicts => self.verdicts_max,
+        }
+    }
+
+    pub(super) fn check(&self, table: TableId, needed: usize) -> Result<(), CompileError> {
+        let available = self.elements(table);
+        if needed <= available {
+            return Ok(());
+        }
+        let (limit, what, advice) = words(table);
+        Err(CompileError::Limit { limit, what, needed, available, advice })
+    }
+
+    pub(super) fn check_rules(&self, needed: usize) -> Result<(), CompileError> {
+        if needed <= self.rules_max {
+            return Ok(());
+        }
+        let (limit, what, advice) =
+            ("rules_max", "rules (written and implied)", "merge rules that differ only in peers or services");
+        Err(CompileError::Limit { limit, what, needed, available: self.rules_max, advice })
+    }
+
+    pub(super) fn check_tables(&self, tables: &Tables) -> Result<(), CompileError> {
+        tables.each().try_for_each(|(table, _)| self.check(table, tables.elements(table)))
+    }
+}
+
+/// Name, meaning and advice for the limit of a table.
+fn words(table: TableId) -> (&'static str, &'static str, &'static str) {
+    match table {
+        TableId::Root4 | TableId::Root6 | TableId::Ports => {
+            ("(fixed)", "entries of a table of fixed size", "report this as a bug")
+        }
+        TableId::Chunks => {
+            ("chunks_max", "chunks of 256 address trie entries", "name fewer networks, or more that lie side by side")
+        }
+        TableId::Skips => ("skips_max", "compressed steps of the address trie", "name fewer networks"),
+        TableId::Classes => ("classes_max", "address classes", "put addresses that are treated alike in one segment"),
+        TableId::Base => {
+            ("base_max", "pairs of subject and peer group", "let rules share peers, and policies share segments")
+        }
+        TableId::Cells => {
+            ("cells_max", "exceptions by subject and peer", "let rules share peers, and policies share segments")
+        }
+        TableId::Pairs => {
+            ("pairs_max", "distinct pairs of subject and peer", "let rules share peers, and policies share segments")
+        }
+        TableId::Vbase => ("vbase_max", "verdicts by pair and port group", "name fewer overlapping port ranges"),
+        TableId::Vcells => {
+            ("vcells_max", "exceptions by pair and port", "name fewer distinct ports in rules that overlap")
+        }
+        TableId::Verdicts => {
+            ("verdicts_max", "distinct verdicts", "write fewer rules, or fewer policies in observe mode at once")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g18_defaults_are_tens_of_mebibytes() {
+        assert!(CompileLimits::default().bytes() < 96 << 20, "{}", CompileLimits::default().bytes());
+    }
+}
