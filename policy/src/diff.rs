@@ -47,9 +47,12 @@ pub struct DocumentDiff {
     pub unchanged: usize,
 }
 
+/// A document as the two sets have it.
+type OldAndNew<'a> = (Option<&'a Document>, Option<&'a Document>);
+
 /// Compares two sets of documents by content.
 pub fn diff(old: &[Document], new: &[Document]) -> DocumentDiff {
-    let mut both: BTreeMap<(Kind, &str), (Option<&Document>, Option<&Document>)> = BTreeMap::new();
+    let mut both: BTreeMap<(Kind, &str), OldAndNew<'_>> = BTreeMap::new();
     for document in old {
         both.entry((document.kind(), &document.name)).or_default().0 = Some(document);
     }

@@ -3,6 +3,7 @@
 mod nearest;
 mod render;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,17 @@ pub(crate) use nearest::nearest;
 
 /// Findings reported at once; what follows is counted and not described.
 pub const DIAGNOSTICS_MAX: usize = 100;
+
+/// Characters of the input that a finding repeats.
+const QUOTED_CHARS_MAX: usize = 63;
+
+/// Long texts are not repeated whole in findings.
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
 
 /// One thing that is wrong in a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,27 +74,6 @@ impl fmt::Display for Diagnostic {
 #[serde(transparent)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
-impl Diagnostics {
-    /// All findings, or the value if there are none. Findings past [`DIAGNOSTICS_MAX`] become one that counts them.
-    pub(crate) fn unless_empty<T>(mut findings: Vec<Diagnostic>, value: impl FnOnce() -> T) -> Result<T, Diagnostics> {
-        if findings.is_empty() {
-            return Ok(value());
-        }
-        if findings.len() > DIAGNOSTICS_MAX {
-            let more = findings.len() - DIAGNOSTICS_MAX;
-            findings.truncate(DIAGNOSTICS_MAX);
-            if let Some(last) = findings.last().cloned() {
-                findings.push(Diagnostic {
-                    message: format!("and {more} more findings like these"),
-                    help: None,
-                    ..last
-                });
-            }
-        }
-        Err(Diagnostics(findings))
-    }
-}
-
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, finding) in self.0.iter().enumerate() {
@@ -94,3 +85,43 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// Findings as they are made: a bounded number is kept (G15).
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    kept: Vec<Diagnostic>,
+    more: usize,
+}
+
+impl Findings {
+    /// Keeps or counts a finding.
+    pub(crate) fn push(&mut self, finding: Diagnostic) {
+        if self.kept.len() < DIAGNOSTICS_MAX { self.kept.push(finding) } else { self.more += 1 }
+    }
+
+    /// Keeps or counts those of another.
+    pub(crate) fn append(&mut self, other: Findings) {
+        self.more += other.more;
+        other.kept.into_iter().for_each(|finding| self.push(finding));
+    }
+
+    /// How many were made.
+    pub(crate) fn count(&self) -> usize {
+        self.kept.len() + self.more
+    }
+
+    /// Puts those kept into order.
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&Diagnostic) -> K) {
+        self.kept.sort_by_key(key);
+    }
+
+    /// The value if nothing was found, else all findings; the last one counts those that were not kept.
+    pub(crate) fn unless_any<T>(mut self, value: impl FnOnce() -> T) -> Result<T, Diagnostics> {
+        let Some(last) = self.kept.last().cloned() else { return Ok(value()) };
+        if self.more > 0 {
+            let message = format!("and {} more findings", self.more);
+            self.kept.push(Diagnostic { message, help: None, ..last });
+        }
+        Err(Diagnostics(self.kept))
+    }
+}

@@ -47,8 +47,8 @@ impl Map {
         }
     }
 
-    fn text(self, key: &str, text: impl ToString) -> Map {
-        self.with(key, self::text(text))
+    fn text(self, key: &str, value: &(impl ToString + ?Sized)) -> Map {
+        self.with(key, text(value))
     }
 
     fn number(self, key: &str, value: impl Into<i64>) -> Map {
@@ -60,7 +60,7 @@ impl Map {
     }
 }
 
-fn text(text: impl ToString) -> Node {
+fn text(text: &(impl ToString + ?Sized)) -> Node {
     Node::nowhere(Value::Text(text.to_string()))
 }
 
@@ -85,8 +85,8 @@ fn segment(spec: &SegmentSpec) -> Node {
     let services =
         some(&spec.services, |service| ports(Map::default().text("name", &service.name.value), &service.ports).node());
     Map::default()
-        .text("role", spec.role)
-        .with("addresses", list(&spec.addresses, |network| text(network.value)))
+        .text("role", &spec.role)
+        .with("addresses", list(&spec.addresses, |network| text(&network.value)))
         .maybe("services", services)
         .node()
 }
@@ -96,7 +96,7 @@ fn ports(map: Map, ports: &Ports) -> Map {
     let Ports { protocol: number, first, last } = *ports;
     let known = protocol::NAMES.iter().find(|(_, known)| *known == number);
     let map = match known {
-        Some((name, _)) => map.text("protocol", name),
+        Some((name, _)) => map.text("protocol", *name),
         None => map.number("protocol", number),
     };
     if (first, last) == (0, u16::MAX) {
@@ -105,7 +105,7 @@ fn ports(map: Map, ports: &Ports) -> Map {
     if protocol::has_icmp_types(number) {
         return icmp_message(map, ports);
     }
-    if first == last { map.number("port", first) } else { map.text("portRange", format!("{first}-{last}")) }
+    if first == last { map.number("port", first) } else { map.text("portRange", &format!("{first}-{last}")) }
 }
 
 fn icmp_message(map: Map, ports: &Ports) -> Map {
@@ -119,16 +119,16 @@ fn policy(spec: &PolicySpec) -> Node {
         rules.as_ref().map(|rules| list(rules, |written| rule(written, side)))
     };
     Map::default()
-        .text("tier", spec.tier)
+        .text("tier", &spec.tier)
         .maybe("order", (spec.order != ORDER_DEFAULT).then(|| number(spec.order)))
         .with("appliesTo", target(&spec.applies_to.value).node())
         .maybe("mode", (spec.mode == Mode::Observe).then(|| text("observe")))
         .maybe("existingFlows", (spec.existing_flows == ExistingFlows::Keep).then(|| text("keep")))
         .maybe("ingress", rules(Side::Ingress, &spec.ingress))
         .maybe("egress", rules(Side::Egress, &spec.egress))
-        .maybe("owner", spec.owner.as_ref().map(text))
-        .maybe("reviewBy", spec.review_by.map(text))
-        .maybe("expires", spec.expires.map(text))
+        .maybe("owner", spec.owner.as_deref().map(text))
+        .maybe("reviewBy", spec.review_by.as_ref().map(text))
+        .maybe("expires", spec.expires.as_ref().map(text))
         .node()
 }
 
@@ -147,7 +147,7 @@ fn rule(rule: &RuleSpec, side: Side) -> Node {
     };
     Map::default()
         .text("name", &rule.name.value)
-        .text("action", rule.action)
+        .text("action", &rule.action)
         .maybe(far, some(&rule.peers, peer))
         .maybe("services", some(&rule.services, |service| self::service(&service.value)))
         .maybe("icmp", some(&rule.icmp, |message| icmp(&message.value)))
@@ -156,7 +156,7 @@ fn rule(rule: &RuleSpec, side: Side) -> Node {
 }
 
 fn peer(peer: &PeerSpec) -> Node {
-    target(&peer.target.value).maybe("except", some(&peer.except, |network| text(network.value))).node()
+    target(&peer.target.value).maybe("except", some(&peer.except, |network| text(&network.value))).node()
 }
 
 fn service(service: &ServiceRef) -> Node {
@@ -168,7 +168,7 @@ fn service(service: &ServiceRef) -> Node {
 
 fn icmp(message: &IcmpType) -> Node {
     match message {
-        IcmpType::Named(name) => text(name),
+        IcmpType::Named(name) => text(*name),
         IcmpType::Number(ports) => {
             let family = if ports.protocol == protocol::ICMP { "ipv4" } else { "ipv6" };
             icmp_message(Map::default().text("family", family), ports).node()
@@ -182,15 +182,15 @@ fn channel(spec: &ChannelSpec) -> Node {
         ProtocolSpec::Name(name) => text(name),
     });
     Map::default()
-        .maybe("interface", spec.interface.map(text))
+        .maybe("interface", spec.interface.as_ref().map(text))
         .maybe("protocol", protocol)
         .maybe("port", spec.port.map(number))
         .maybe("ports", spec.ports.map(number))
-        .maybe("group", spec.group.map(text))
-        .maybe("groups", some(&spec.groups, |group| text(group)))
+        .maybe("group", spec.group.as_ref().map(text))
+        .maybe("groups", some(&spec.groups, text))
         .maybe("unicast", spec.unicast.map(|flag| Node::nowhere(Value::Flag(flag))))
         .maybe("ttl", spec.ttl.map(number))
-        .maybe("from", some(&spec.from, |address| text(address)))
+        .maybe("from", some(&spec.from, text))
         .node()
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_saphyr::Spanned;
 
 use super::{Located, Place};
+use crate::diagnostic::shorten;
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -210,12 +211,18 @@ impl<'de, R: Reading> Visitor<'de> for ValueVisitor<R> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries: Vec<(Located<String>, Node)> = Vec::new();
         while let Some(key) = access.next_key::<R::Key>()? {
-            let key = R::key(key);
-            if entries.iter().any(|(known, _)| known.value == key.value) {
-                return Err(A::Error::custom(format_args!("the field \"{}\" is given twice", key.value)));
-            }
-            entries.push((key, access.next_value::<R>()?.node()));
+            entries.push((R::key(key), access.next_value::<R>()?.node()));
+        }
+        if let Some(key) = twice(&entries) {
+            return Err(A::Error::custom(format_args!("the field \"{}\" is given twice", shorten(key))));
         }
         Ok(Value::Map(entries))
     }
+}
+
+/// A key that a mapping has twice. (serde-saphyr finds it earlier, with its place.)
+fn twice(entries: &[(Located<String>, Node)]) -> Option<&str> {
+    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.value.as_str()).collect();
+    keys.sort_unstable();
+    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -33,12 +33,12 @@ pub(super) fn miss(question: &Question<'_>, side: Side, rule: &Rule, miss: Miss)
             let far = question.far(side);
             let peers: Vec<String> =
                 rule.peers.iter().take(LISTED_MAX).map(|peer| self::peer(model, peer, far)).collect();
-            format!("{} {far} is not in {}", far_word(side), listed(peers, rule.peers.len()))
+            format!("{} {far} is not in {}", far_word(side), listed(&peers, rule.peers.len()))
         }
         Miss::Service => {
             let services: Vec<String> =
                 rule.services.iter().take(LISTED_MAX).map(|service| self::service(model, service)).collect();
-            format!("{} is not {}", purpose(question.flow), listed(services, rule.services.len()))
+            format!("{} is not {}", purpose(question.flow), listed(&services, rule.services.len()))
         }
     }
 }
@@ -50,7 +50,7 @@ fn far_word(side: Side) -> &'static str {
     }
 }
 
-fn listed(shown: Vec<String>, all: usize) -> String {
+fn listed(shown: &[String], all: usize) -> String {
     let more = all - shown.len();
     let text = shown.join(" or ");
     if more == 0 { text } else { format!("{text} or {more} more") }
@@ -85,8 +85,7 @@ fn scope(model: &Model, scope: &Scope, address: Option<IpAddr>) -> String {
             let fits = |index: &&usize| address.is_none_or(|address| model.segments[**index].contains(address));
             let names: Vec<String> =
                 indices.iter().filter(fits).map(|&index| format!("segment {}", model.segments[index].name)).collect();
-            let all = names.len();
-            listed(names.into_iter().take(LISTED_MAX).collect(), all)
+            listed(&names[..names.len().min(LISTED_MAX)], names.len())
         }
     }
 }

@@ -3,9 +3,9 @@
 /// Documents in one revision.
 pub const DOCUMENTS_MAX: usize = 20_000;
 /// Bytes of all source texts given to the parser at once.
-pub const SOURCE_BYTES_MAX: usize = 64 << 20;
+pub const SOURCE_BYTES_MAX: usize = 32 << 20;
 /// Values (texts, numbers, lists, mappings) in one source text.
-pub const NODES_MAX: usize = 4_000_000;
+pub const NODES_MAX: usize = 2_000_000;
 /// Depth of nested lists and mappings.
 pub const SOURCE_DEPTH_MAX: usize = 16;
 /// Characters in the name of a document, rule, service or in a label.

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use crate::channel::Channel;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostics, Findings};
 use crate::document::{Body, Document, Kind, Located, PolicySpec, SegmentSpec};
 use crate::model::limits::{DOCUMENTS_MAX, RULES_MAX};
 use crate::model::{Model, Policy, Segment, Service, Settings};
 
 /// The model that these documents describe, or everything that is wrong with them.
 pub fn validate(documents: &[Document]) -> Result<Model, Diagnostics> {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     check_count(documents, &mut findings);
     check_unique(documents, &mut findings);
     let segments = segments(documents);
@@ -27,10 +27,10 @@ pub fn validate(documents: &[Document]) -> Result<Model, Diagnostics> {
     let settings = settings(documents);
     let channels = channels(documents, &mut findings);
     sort_findings(documents, &mut findings);
-    Diagnostics::unless_empty(findings, || Model { segments, policies, settings, channels })
+    findings.unless_any(|| Model { segments, policies, settings, channels })
 }
 
-fn check_count(documents: &[Document], findings: &mut Vec<Diagnostic>) {
+fn check_count(documents: &[Document], findings: &mut Findings) {
     if let Some(first) = documents.get(DOCUMENTS_MAX) {
         let message = format!("there are {} documents, and {DOCUMENTS_MAX} is the limit", documents.len());
         findings.push(first.finding(first.place(), message).help("put several networks or rules into one document"));
@@ -38,7 +38,7 @@ fn check_count(documents: &[Document], findings: &mut Vec<Diagnostic>) {
 }
 
 /// Two documents of one kind and name, or two settings.
-fn check_unique(documents: &[Document], findings: &mut Vec<Diagnostic>) {
+fn check_unique(documents: &[Document], findings: &mut Findings) {
     let mut seen: BTreeMap<(Kind, &str), &Document> = BTreeMap::new();
     let mut settings: Option<&Document> = None;
     for document in documents {
@@ -98,7 +98,7 @@ fn sorted(networks: &[Located<IpNet>]) -> Vec<IpNet> {
     networks
 }
 
-fn policies(documents: &[Document], segments: &[Segment], findings: &mut Vec<Diagnostic>) -> Vec<Policy> {
+fn policies(documents: &[Document], segments: &[Segment], findings: &mut Findings) -> Vec<Policy> {
     let written: Vec<(&Document, &PolicySpec)> = documents
         .iter()
         .filter_map(|document| match &document.body {
@@ -129,7 +129,7 @@ fn settings(documents: &[Document]) -> Settings {
     settings.unwrap_or_default()
 }
 
-fn channels(documents: &[Document], findings: &mut Vec<Diagnostic>) -> Vec<Channel> {
+fn channels(documents: &[Document], findings: &mut Findings) -> Vec<Channel> {
     let mut channels = Vec::new();
     for document in documents {
         let Body::SyncChannel(spec) = &document.body else { continue };
@@ -143,7 +143,7 @@ fn channels(documents: &[Document], findings: &mut Vec<Diagnostic>) -> Vec<Chann
 }
 
 /// By file in the order of the documents, then by place.
-fn sort_findings(documents: &[Document], findings: &mut [Diagnostic]) {
+fn sort_findings(documents: &[Document], findings: &mut Findings) {
     let mut files: BTreeMap<&str, usize> = BTreeMap::new();
     for document in documents {
         if let Some(position) = &document.position {

@@ -2,7 +2,7 @@
 
 use super::services::{self, Targets};
 use super::{sorted, target};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::document::{Document, PolicySpec, RuleSpec};
 use crate::model::{Peer, Policy, Rule, Scope, Segment};
 use crate::verdict::Side;
@@ -12,7 +12,7 @@ pub(super) fn resolve(
     document: &Document,
     spec: &PolicySpec,
     segments: &[Segment],
-    findings: &mut Vec<Diagnostic>,
+    findings: &mut Findings,
 ) -> Option<Policy> {
     let applies_to = target::resolve(document, &spec.applies_to, segments).map_err(|finding| findings.push(*finding));
     // Services by name cannot be judged when it is unknown whom the policy applies to.
@@ -51,7 +51,7 @@ fn rule(
     side: Side,
     applies_to: Option<&Scope>,
     segments: &[Segment],
-    findings: &mut Vec<Diagnostic>,
+    findings: &mut Findings,
 ) -> Option<Rule> {
     let mut peers = Vec::with_capacity(spec.peers.len());
     for peer in &spec.peers {

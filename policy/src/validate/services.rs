@@ -3,7 +3,7 @@
 //! A service by name belongs to the segment of the *destination*: at ingress a segment that the policy applies to, at
 //! egress a segment of `to`.
 
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Findings, nearest};
 use crate::document::{Document, IcmpType, Located, RuleSpec, ServiceRef};
 use crate::model::{Scope, Segment, ServiceMatch, icmp};
 use crate::verdict::Side;
@@ -37,7 +37,7 @@ pub(super) fn resolve(
     document: &Document,
     rule: &RuleSpec,
     targets: &Targets<'_>,
-    findings: &mut Vec<Diagnostic>,
+    findings: &mut Findings,
 ) -> Vec<ServiceMatch> {
     let mut matches = Vec::new();
     for service in &rule.services {
@@ -124,7 +124,7 @@ fn check_peers_offer(
     rule: &RuleSpec,
     targets: &Targets<'_>,
     matches: &[ServiceMatch],
-    findings: &mut Vec<Diagnostic>,
+    findings: &mut Findings,
 ) {
     let only_named = !matches.is_empty() && matches.iter().all(|service| service.target.is_some());
     if targets.side != Side::Egress || !only_named {

@@ -37,11 +37,7 @@ fn bounded(number: usize) -> u32 {
 fn from_tree(tree: &Node) -> Result<Document, Diagnostics> {
     let mut decoder = Decoder::new(None);
     let document = decode::document(&mut decoder, tree);
-    let findings = decoder.finish();
-    match document {
-        Some(document) if findings.is_empty() => Ok(document),
-        _ => Err(Diagnostics(findings)),
-    }
+    decoder.finish().unless_any(|| document.expect("a document without findings is whole"))
 }
 
 /// As a tree in formats that describe themselves, else as canonical JSON in a text.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Decoder;
-use super::scalar::shorten;
+use crate::diagnostic::shorten;
 use crate::document::Located;
 use crate::document::node::Node;
 

@@ -63,7 +63,7 @@ fn address(decoder: &mut Decoder<'_>, node: &Node, what: &str) -> Option<IpAddr>
     let text = decoder.text(node, what)?;
     let address = text.parse().ok();
     if address.is_none() {
-        let message = format!("{what} cannot be \"{}\"", super::scalar::shorten(text));
+        let message = format!("{what} cannot be \"{}\"", crate::diagnostic::shorten(text));
         decoder.report(node.place, message, "write one address without a prefix length");
     }
     address

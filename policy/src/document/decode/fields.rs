@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Decoder;
-use crate::diagnostic::nearest;
+use crate::diagnostic::{nearest, shorten};
 use crate::document::Place;
 use crate::document::node::{Node, Value};
 
@@ -60,7 +60,7 @@ impl Decoder<'_> {
                     (Some(near), None) => format!("did you mean `{near}`?"),
                     (None, None) => format!("its fields are {}", known.join(", ")),
                 };
-                self.report(key.place, format!("{what} has no field `{name}`"), help);
+                self.report(key.place, format!("{what} has no field `{}`", shorten(name)), help);
             }
         }
         Some(Fields { by_name, place: node.place, what })

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::node::Node;
 use super::{API_VERSION, Body, Document, Kind, Place, Position};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Findings, nearest, shorten};
 use crate::model::limits::LABELS_MAX;
 
 pub(super) use fields::Fields;
@@ -30,16 +30,16 @@ pub(super) struct Decoder<'a> {
     file: Option<&'a Arc<str>>,
     /// Stands for the file in findings about documents that have none.
     title: String,
-    findings: Vec<Diagnostic>,
+    findings: Findings,
 }
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(file: Option<&'a Arc<str>>) -> Decoder<'a> {
-        Decoder { file, title: "document".to_owned(), findings: Vec::new() }
+        Decoder { file, title: "document".to_owned(), findings: Findings::default() }
     }
 
     /// What was wrong.
-    pub(super) fn finish(self) -> Vec<Diagnostic> {
+    pub(super) fn finish(self) -> Findings {
         self.findings
     }
 
@@ -59,7 +59,7 @@ impl<'a> Decoder<'a> {
 
 /// One document; `None` if anything is wrong with it.
 pub(super) fn document(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Document> {
-    let before = decoder.findings.len();
+    let before = decoder.findings.count();
     let fields = decoder.fields(tree, "a document", &["apiVersion", "kind", "metadata", "spec"], &[])?;
     let version = api_version(decoder, &fields);
     let kind = kind(decoder, &fields);
@@ -80,7 +80,7 @@ pub(super) fn document(decoder: &mut Decoder<'_>, tree: &Node) -> Option<Documen
     let Metadata { name, labels, place } = metadata?;
     let (body, ()) = (body?, version?);
     let position = decoder.file.map(|file| Position { file: Arc::clone(file), place });
-    let sound = decoder.findings.len() == before;
+    let sound = decoder.findings.count() == before;
     sound.then_some(Document { name, labels, body, position })
 }
 
@@ -88,7 +88,7 @@ fn api_version(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Option<()> {
     let node = decoder.required(fields, "apiVersion")?;
     let version = decoder.text(node, "`apiVersion`")?;
     if version != API_VERSION {
-        let message = format!("there is no language version \"{version}\"");
+        let message = format!("there is no language version \"{}\"", shorten(version));
         decoder.report(node.place, message, format!("write \"{API_VERSION}\""));
         return None;
     }
@@ -111,7 +111,7 @@ fn kind(decoder: &mut Decoder<'_>, fields: &Fields<'_>) -> Option<Kind> {
         Some(near) => format!("did you mean {near}?"),
         None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
     };
-    decoder.report(node.place, format!("there is no kind \"{written}\""), help);
+    decoder.report(node.place, format!("there is no kind \"{}\"", shorten(written)), help);
     None
 }
 

@@ -77,7 +77,7 @@ fn date(decoder: &mut Decoder<'_>, node: &Node, what: &str) -> Option<Date> {
     match text.parse() {
         Ok(date) => Some(date),
         Err(_) => {
-            let message = format!("{what} cannot be \"{}\"", super::scalar::shorten(text));
+            let message = format!("{what} cannot be \"{}\"", crate::diagnostic::shorten(text));
             decoder.report(node.place, message, "write a day as YYYY-MM-DD, for example 2027-06-01");
             None
         }

@@ -1,7 +1,7 @@
 //! Protocols, ports and ICMP messages.
 
 use super::{Decoder, Fields};
-use crate::diagnostic::nearest;
+use crate::diagnostic::{nearest, shorten};
 use crate::document::node::{Node, Value};
 use crate::document::{IcmpType, Located};
 use crate::model::{Ports, icmp, protocol};
@@ -52,7 +52,7 @@ impl Decoder<'_> {
                 Some(near) => format!("did you mean {near}?"),
                 None => "write tcp, udp, sctp, icmp, icmpv6, another name, or a number from 0 to 255".to_owned(),
             };
-            self.report(node.place, format!("there is no protocol \"{written}\""), help);
+            self.report(node.place, format!("there is no protocol \"{}\"", shorten(written)), help);
         }
         number
     }
@@ -83,7 +83,7 @@ impl Decoder<'_> {
         let ends = written.split_once('-');
         let ends = ends.and_then(|(first, last)| Some((port_number(first)?, port_number(last)?)));
         let Some((first, last)) = ends else {
-            let message = format!("\"{}\" is not a range of ports", super::scalar::shorten(written));
+            let message = format!("\"{}\" is not a range of ports", shorten(written));
             self.report(node.place, message, "write first-last, for example 8000-8099, from 0 to 65535");
             return None;
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Decoder;
-use crate::diagnostic::nearest;
+use crate::diagnostic::{nearest, shorten};
 use crate::document::node::{Node, Value};
 use crate::document::{Located, Place};
 use crate::model::limits::NAME_CHARS_MAX;
@@ -132,14 +132,6 @@ impl Decoder<'_> {
         let message = format!("{what} is {expected}, and this is {}", node.value.describe());
         self.report(node.place, message, format!("write {expected}"));
         None
-    }
-}
-
-/// Long texts are not repeated in findings.
-pub(super) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(NAME_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

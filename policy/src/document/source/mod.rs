@@ -7,7 +7,7 @@ use serde_saphyr::{DuplicateKeyPolicy, Options, RenderOptions, UserMessageFormat
 use super::decode::{Decoder, document};
 use super::node::{Node, Placed, Value, place};
 use super::{Document, Place, SourceText};
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Findings};
 use crate::model::limits::{DOCUMENTS_MAX, NODES_MAX, SOURCE_BYTES_MAX, SOURCE_DEPTH_MAX};
 
 /// The documents in these texts, in order. YAML, several to a text, or JSON, of which a list counts as several.
@@ -21,7 +21,7 @@ pub fn parse(sources: &[SourceText]) -> Result<Vec<Document>, Diagnostics> {
         return Err(Diagnostics(vec![Diagnostic::new(&first.name, Place::UNKNOWN, message)]));
     }
     let mut documents = Vec::new();
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     for source in sources {
         let file: Arc<str> = source.name.as_str().into();
         match trees(source) {
@@ -30,13 +30,13 @@ pub fn parse(sources: &[SourceText]) -> Result<Vec<Document>, Diagnostics> {
                 for tree in trees {
                     let mut decoder = Decoder::new(Some(&file));
                     let decoded = document(&mut decoder, &tree);
-                    findings.extend(decoder.finish());
+                    findings.append(decoder.finish());
                     documents.extend(decoded);
                 }
             }
         }
     }
-    Diagnostics::unless_empty(findings, || documents)
+    findings.unless_any(|| documents)
 }
 
 /// The trees of a text, without empty documents.
@@ -66,6 +66,9 @@ fn options() -> Options {
         },
         duplicate_keys: DuplicateKeyPolicy::Error,
         strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
         with_snippet: false,
     }
 }

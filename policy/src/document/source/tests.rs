@@ -158,6 +158,8 @@ fn a_port_range_upside_down_suggests_the_other_way_round() {
         ("port: 65536", "`port` cannot be 65536 (it is from 0 to 65535)"),
         ("port: -1", "`port` cannot be -1"),
         ("port: 8000-8099", "`port` is one port (use `portRange` for several)"),
+        ("port: 0443", "`port` is a whole number, and this is a text"),
+        ("port: 1_0", "`port` is a whole number, and this is a text"),
         ("port: https", "`port` is a whole number, and this is a text"),
         ("portRange: 80", "`portRange` is a text like 8000-8099, and this is a number"),
         ("portRange: 1-+2", "\"1-+2\" is not a range of ports"),
@@ -298,6 +300,30 @@ fn g15_alias_bombs_and_depth_are_refused() {
 }
 
 #[test]
+fn g15_findings_are_bounded() {
+    let fields: String = (0..10_000).map(|number| format!("  f{number}: 1\n")).collect();
+    let found =
+        read(&format!("apiVersion: hedgerow/v1\nkind: Settings\nmetadata: {{name: a}}\nspec:\n{fields}")).unwrap_err();
+    assert_eq!(found.0.len(), crate::diagnostic::DIAGNOSTICS_MAX + 1);
+    assert!(found.to_string().ends_with(": and 9900 more findings"), "{found}");
+    let found = refused(&format!("? {}\n: 1\n", "x".repeat(100_000)));
+    assert!(found.len() < 2_000, "{found}");
+}
+
+#[test]
+fn tags_are_refused() {
+    let found = refused(&SEGMENT.replace("role: vip", "role: !mine vip"));
+    assert!(found.starts_with("p.yaml:5:"), "{found}");
+}
+
+#[test]
+fn anchors_and_merges_are_read() {
+    let text =
+        SEGMENT.replace("[203.0.113.10/32, \"2001:db8::10/128\"]", "[&a 203.0.113.10/32, \"2001:db8::10/128\", *a]");
+    assert_eq!(crate::validate(&read(&text).unwrap()), crate::validate(&read(SEGMENT).unwrap()));
+}
+
+#[test]
 fn rendering_points_at_the_place() {
     let text = SEGMENT.replace("203.0.113.10/32", "203.0.113.10/24");
     let source = [SourceText { name: "p.yaml".to_owned(), text }];
@@ -307,4 +333,30 @@ fn rendering_points_at_the_place() {
     assert!(shown.contains("help: write 203.0.113.0/24"), "{shown}");
     let colour = parse(&source).unwrap_err().render(&source, true);
     assert!(colour.contains('\u{1b}') && !shown.contains('\u{1b}'));
+}
+
+/// Not a benchmark: only that reading does not grow with the square of the input.
+#[test]
+fn ten_thousand_rules_are_read() {
+    let rules: String = (0..10_000u32)
+        .map(|number| {
+            let [_, _, high, low] = number.to_be_bytes();
+            format!("    - {{name: r{number}, action: allow, from: [{{cidr: 10.1.{high}.{low}}}], services: [https, {{protocol: udp, port: 53}}]}}\n")
+        })
+        .collect();
+    let rules: Vec<&str> = rules.lines().collect();
+    let policies: String = rules
+        .chunks(1_000)
+        .enumerate()
+        .map(|(number, rules)| {
+            let head = POLICY.split("    - ").next().unwrap().replace("name: shop-web}", &format!("name: p{number}}}"));
+            format!("---\n{head}{}\n", rules.join("\n"))
+        })
+        .collect();
+    let documents = read(&format!("{SEGMENT}{policies}")).unwrap();
+    let model = crate::validate(&documents).unwrap();
+    assert_eq!(model.policies.len(), 10);
+    let canonical: Vec<Document> =
+        documents.iter().map(|document| Document::from_json(&document.to_json()).unwrap()).collect();
+    assert_eq!(canonical, documents);
 }
