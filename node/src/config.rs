@@ -14,7 +14,7 @@ use identity::Role;
 use serde::Deserialize;
 
 pub use problem::Problem;
-pub use secret::{BootstrapSecret, SecretError};
+pub use secret::{BootstrapSecret, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SecretError};
 
 /// Where the local API listens unless the configuration says otherwise.
 pub const SOCKET_DEFAULT: &str = "/run/hedgerow/api.sock";

@@ -240,3 +240,6 @@ pub trait Peer: Send + Sync + 'static {
     /// The numbers for a scrape; never waits for another node.
     async fn metrics(&self) -> Result<view::MetricsSnapshot, ApiError>;
 }
+
+#[cfg(test)]
+pub(crate) mod double;

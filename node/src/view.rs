@@ -18,9 +18,9 @@ pub use cluster::{
 pub use error::{ErrorBody, ErrorKind, Finding};
 pub use metrics::{MetricsSnapshot, ReasonCounter, RuleCounter};
 pub use policy::{
-    Applied, ApplyAnswer, ApplyRequest, Change, ChangeKind, DiffAnswer, DiffRequest, ExplainQuery, Explanation, History,
-    KernelAnswer, NodeState, NodeStateKind, PolicyDocuments, PolicyQuery, Revision, RollbackRequest, Segment, Segments,
-    Source, Verdict, Wait,
+    Applied, ApplyAnswer, ApplyRequest, Change, ChangeKind, DiffAnswer, DiffRequest, ExplainQuery, Explanation,
+    History, KernelAnswer, NodeState, NodeStateKind, PolicyDocuments, PolicyQuery, Revision, RollbackRequest, Segment,
+    Segments, Source, Verdict, Wait,
 };
 pub use request_id::{RequestId, RequestIdError};
 pub use service::{FlowService, FlowServiceError};

@@ -29,7 +29,14 @@ impl Problem {
         let column = before[line_start..].chars().count() + 1;
         let end = floor_boundary(text, span.end.max(start));
         let marked = text[start..end].lines().next().unwrap_or_default().chars().count();
-        Self { file: file.to_owned(), line: before.matches('\n').count() + 1, column, message, excerpt, width: marked.max(1) }
+        Self {
+            file: file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column,
+            message,
+            excerpt,
+            width: marked.max(1),
+        }
     }
 }
 

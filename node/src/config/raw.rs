@@ -158,7 +158,10 @@ impl Check<'_> {
         if let Some(filter) = &raw.log.filter
             && let Err(error) = filter.get_ref().parse::<tracing_subscriber::EnvFilter>()
         {
-            self.wrong(&filter.span(), format!("this is not a log filter: {error}; write a level such as `info`, or `info,raft=debug`"));
+            self.wrong(
+                &filter.span(),
+                format!("this is not a log filter: {error}; write a level such as `info`, or `info,raft=debug`"),
+            );
         }
     }
 
@@ -178,7 +181,10 @@ impl Check<'_> {
         if listen.ip().is_unspecified() || listen.ip().is_multicast() {
             self.wrong(
                 &cluster.listen.span(),
-                format!("peers must be told where to find this node: write the address of the cluster interface, not {}", listen.ip()),
+                format!(
+                    "peers must be told where to find this node: write the address of the cluster interface, not {}",
+                    listen.ip()
+                ),
             );
         }
         if listen.port() == 0 {
@@ -192,14 +198,20 @@ impl Check<'_> {
 
     fn seeds(&mut self, seeds: &[Spanned<SocketAddr>]) {
         if let Some(first_above) = seeds.get(SEEDS_MAX) {
-            self.wrong(&first_above.span(), format!("there are more than {SEEDS_MAX} seeds; a few of the nodes are enough"));
+            self.wrong(
+                &first_above.span(),
+                format!("there are more than {SEEDS_MAX} seeds; a few of the nodes are enough"),
+            );
         }
         for (at, seed) in seeds.iter().enumerate() {
             if seeds[..at].iter().any(|earlier| earlier.get_ref() == seed.get_ref()) {
                 self.wrong(&seed.span(), format!("the seed {} is there twice; remove one", seed.get_ref()));
             }
             if seed.get_ref().port() == 0 || seed.get_ref().ip().is_unspecified() {
-                self.wrong(&seed.span(), format!("{} is not where a peer can listen; write its address and port", seed.get_ref()));
+                self.wrong(
+                    &seed.span(),
+                    format!("{} is not where a peer can listen; write its address and port", seed.get_ref()),
+                );
             }
         }
     }
@@ -209,7 +221,9 @@ impl Check<'_> {
         if !(1..=EXPECT_NODES_MAX).contains(&count) {
             self.wrong(
                 &expect.span(),
-                format!("a cluster can form by itself from 1 to {EXPECT_NODES_MAX} nodes; let further nodes join by token"),
+                format!(
+                    "a cluster can form by itself from 1 to {EXPECT_NODES_MAX} nodes; let further nodes join by token"
+                ),
             );
         }
         let others = cluster.seeds.iter().filter(|seed| seed.get_ref() != cluster.listen.get_ref()).count();
@@ -230,7 +244,10 @@ impl Check<'_> {
             let name = interface.name.get_ref();
             let usable = |c: char| !c.is_whitespace() && c != '/';
             if name.is_empty() || name.len() > INTERFACE_NAME_BYTES_MAX || !name.chars().all(usable) {
-                self.wrong(&interface.name.span(), format!("an interface has a name of 1 to {INTERFACE_NAME_BYTES_MAX} bytes"));
+                self.wrong(
+                    &interface.name.span(),
+                    format!("an interface has a name of 1 to {INTERFACE_NAME_BYTES_MAX} bytes"),
+                );
             }
             if let Some(role) = seen.insert(name, interface.role) {
                 self.wrong(
@@ -259,7 +276,10 @@ impl Check<'_> {
             {
                 self.wrong(
                     &channel.span(),
-                    format!("the channel `{}` runs on the {} interface, and no interface has that role", declared.name, declared.interface),
+                    format!(
+                        "the channel `{}` runs on the {} interface, and no interface has that role",
+                        declared.name, declared.interface
+                    ),
                 );
             }
             let same = |earlier: &Spanned<policy::Channel>| {
@@ -268,7 +288,10 @@ impl Check<'_> {
             if raw.channel[..at].iter().any(same) {
                 self.wrong(
                     &channel.span(),
-                    format!("the channel `{}` is declared twice on the {} interface; remove one", declared.name, declared.interface),
+                    format!(
+                        "the channel `{}` is declared twice on the {} interface; remove one",
+                        declared.name, declared.interface
+                    ),
                 );
             }
         }

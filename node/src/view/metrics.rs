@@ -20,10 +20,8 @@ pub struct RuleCounter {
 /// Packets by the numbered reason of their verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReasonCounter {
-    /// The interface.
-    pub interface: String,
-    /// The hook, such as `xdp` or `tcx egress`.
-    pub hook: String,
+    /// `ingress` or `egress`.
+    pub direction: &'static str,
     /// The reason by name.
     pub reason: String,
     /// Whether packets with this reason pass.
@@ -77,6 +75,6 @@ pub struct MetricsSnapshot {
     pub hooks_repaired: u64,
     /// Per rule.
     pub rules: Vec<RuleCounter>,
-    /// Per reason and hook.
+    /// Per reason and direction.
     pub reasons: Vec<ReasonCounter>,
 }

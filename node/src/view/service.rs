@@ -2,23 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use policy::model::{icmp, protocol};
 use serde::{Deserialize, Serialize};
-
-/// Names of protocols that can be written instead of their IP protocol number.
-const PROTOCOLS: [(&str, u8); 8] = [
-    ("icmp", 1),
-    ("tcp", 6),
-    ("udp", 17),
-    ("gre", 47),
-    ("esp", 50),
-    ("icmpv6", 58),
-    ("vrrp", 112),
-    ("sctp", 132),
-];
-/// Those of them that have ports.
-const WITH_PORTS: [u8; 3] = [6, 17, 132];
-/// Those of them that have a type and a code.
-const WITH_TYPES: [u8; 2] = [1, 58];
 
 /// What a flow is a flow of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,9 +19,7 @@ pub struct FlowService {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FlowServiceError {
     /// The protocol is neither a known name nor a number.
-    #[error(
-        "`{0}` is not a protocol; write tcp, udp, sctp, icmp, icmpv6, vrrp, gre, esp, or protocol/N with a number from 0 to 255"
-    )]
+    #[error("`{0}` is not a protocol; write tcp, udp, icmp or another name, or protocol/N with a number from 0 to 255")]
     Protocol(String),
     /// The protocol needs a port and has none.
     #[error("`{0}` needs a port, such as {0}/443")]
@@ -45,7 +28,9 @@ pub enum FlowServiceError {
     #[error("`{0}` is not a port; write a number from 0 to 65535")]
     Port(String),
     /// The ICMP type is not one.
-    #[error("`{0}` is not an ICMP type; write a number from 0 to 255, or type:code such as 3:4")]
+    #[error(
+        "`{0}` is not an ICMP type; write a name such as echo-request, a number from 0 to 255, or type:code such as 3:4"
+    )]
     IcmpType(String),
     /// The protocol has no ports.
     #[error("`{0}` has no ports; leave `/{1}` away")]
@@ -66,46 +51,44 @@ impl FromStr for FlowService {
                 .map(|protocol| Self { protocol, port: 0 })
                 .ok_or_else(|| FlowServiceError::Protocol(text.to_owned()));
         }
-        let protocol = protocol_number(name).ok_or_else(|| FlowServiceError::Protocol(name.to_owned()))?;
+        let number = protocol::number(&name.to_ascii_lowercase());
+        let protocol = number.ok_or_else(|| FlowServiceError::Protocol(name.to_owned()))?;
         let port = match rest {
-            None if WITH_PORTS.contains(&protocol) => return Err(FlowServiceError::PortMissing(name.to_owned())),
+            None if protocol::has_ports(protocol) => return Err(FlowServiceError::PortMissing(name.to_owned())),
             // An ICMP flow without a type is a ping.
-            None if protocol == 1 => 8 << 8,
-            None if protocol == 58 => 128 << 8,
-            None => 0,
-            Some(rest) if WITH_PORTS.contains(&protocol) => {
+            None => icmp_named(protocol, "echo-request").unwrap_or(0),
+            Some(rest) if protocol::has_ports(protocol) => {
                 rest.parse().map_err(|_| FlowServiceError::Port(rest.to_owned()))?
             }
-            Some(rest) if WITH_TYPES.contains(&protocol) => icmp_port(rest)?,
+            Some(rest) if protocol::has_icmp_types(protocol) => icmp_port(protocol, rest)?,
             Some(rest) => return Err(FlowServiceError::NoPorts(name.to_owned(), rest.to_owned())),
         };
         Ok(Self { protocol, port })
     }
 }
 
-/// The number of a protocol by its name.
-fn protocol_number(name: &str) -> Option<u8> {
-    PROTOCOLS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, number)| *number)
+/// A message by name as `type << 8 | code`.
+fn icmp_named(protocol: u8, name: &str) -> Option<u16> {
+    icmp::named(name).into_iter().find(|message| message.protocol == protocol).map(|message| message.first)
 }
 
-/// `8` or `3:4` as `type << 8 | code`.
-fn icmp_port(text: &str) -> Result<u16, FlowServiceError> {
+/// `8`, `3:4` or `echo-request` as `type << 8 | code`.
+fn icmp_port(protocol: u8, text: &str) -> Result<u16, FlowServiceError> {
     let (kind, code) = text.split_once(':').unwrap_or((text, "0"));
     match (kind.parse::<u8>(), code.parse::<u8>()) {
         (Ok(kind), Ok(code)) => Ok(u16::from_be_bytes([kind, code])),
-        _ => Err(FlowServiceError::IcmpType(text.to_owned())),
+        _ => icmp_named(protocol, text).ok_or_else(|| FlowServiceError::IcmpType(text.to_owned())),
     }
 }
 
 impl fmt::Display for FlowService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PROTOCOLS.iter().find(|(_, number)| *number == self.protocol).map(|(name, _)| *name);
         let [kind, code] = self.port.to_be_bytes();
-        match name {
+        match protocol::NAMES.iter().find(|(_, number)| *number == self.protocol) {
             None => write!(f, "protocol/{}", self.protocol),
-            Some(name) if WITH_PORTS.contains(&self.protocol) => write!(f, "{name}/{}", self.port),
-            Some(name) if WITH_TYPES.contains(&self.protocol) => write!(f, "{name}/{kind}:{code}"),
-            Some(name) => f.write_str(name),
+            Some((name, number)) if protocol::has_ports(*number) => write!(f, "{name}/{}", self.port),
+            Some((name, number)) if protocol::has_icmp_types(*number) => write!(f, "{name}/{kind}:{code}"),
+            Some((name, _)) => f.write_str(name),
         }
     }
 }
@@ -137,9 +120,10 @@ mod tests {
             ("UDP/53", 17, 53),
             ("icmp", 1, 0x0800),
             ("icmp/3:4", 1, 0x0304),
+            ("icmp/packet-too-big", 1, 0x0304),
             ("icmpv6/135", 58, 135 << 8),
             ("vrrp", 112, 0),
-            ("protocol/89", 89, 0),
+            ("protocol/253", 253, 0),
         ];
         for (text, protocol, port) in cases {
             assert_eq!(text.parse(), Ok(FlowService { protocol, port }), "{text}");
@@ -152,7 +136,7 @@ mod tests {
             ("tpc/443", "`tpc` is not a protocol"),
             ("tcp", "`tcp` needs a port, such as tcp/443"),
             ("tcp/65536", "`65536` is not a port"),
-            ("icmp/echo", "`echo` is not an ICMP type"),
+            ("icmp/ping", "`ping` is not an ICMP type"),
             ("vrrp/3", "`vrrp` has no ports; leave `/3` away"),
             ("protocol/256", "`protocol/256` is not a protocol"),
         ] {
@@ -164,7 +148,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(protocol: u8, port: u16) {
-            let has_port = WITH_PORTS.contains(&protocol) || WITH_TYPES.contains(&protocol);
+            let has_port = protocol::has_ports(protocol) || protocol::has_icmp_types(protocol);
             let service = FlowService { protocol, port: if has_port { port } else { 0 } };
             prop_assert_eq!(service.to_string().parse(), Ok(service));
         }

@@ -1,0 +1,52 @@
+//! `status` and `disarm`.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Exit,
+    args::{DisarmArgs, StatusArgs},
+    cluster::milliseconds,
+    failure::Failure,
+    output::Printer,
+};
+use crate::{client::Client, client::ClientError, view};
+
+/// How often a node is asked whether it is ready.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Shows what the node says about itself, once it is ready if that was asked for.
+pub(super) async fn run(args: StatusArgs, client: &Client, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
+    let Some(wait) = args.wait else { return printer.print(&client.status().await?) };
+    let deadline = Instant::now() + wait;
+    loop {
+        let answer = match client.status().await {
+            Ok(status) if status.ready => return printer.print(&status),
+            // An agent that is just starting is waited for like one that is forming.
+            answer @ (Ok(_) | Err(ClientError::Unreachable { .. })) => answer,
+            Err(error) => return Err(error.into()),
+        };
+        if Instant::now() + POLL > deadline {
+            return late(answer, wait, printer);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The node was not ready in time: shows how far it is.
+fn late(answer: Result<view::Status, ClientError>, wait: Duration, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
+    let status = answer?;
+    printer.print(&status)?;
+    let mut waiting_for = status.waiting_for.join("; ");
+    if waiting_for.is_empty() {
+        waiting_for.push_str("it does not say what it waits for");
+    }
+    Err(Failure::NotReady(format!("the node was not ready after {} s: {waiting_for}", wait.as_secs_f64())))
+}
+
+/// Lets the node's data path pass everything for a while.
+pub(super) async fn disarm(args: DisarmArgs, client: &Client, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
+    let request = view::DisarmRequest { reason: args.reason, duration_ms: milliseconds(args.duration) };
+    printer.print(&client.disarm(&request).await?)
+}

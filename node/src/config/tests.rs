@@ -1,0 +1,186 @@
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::*;
+
+/// The configuration of the manual, every key written out.
+const FULL: &str = r#"
+name = "lb1"
+state_dir = "/srv/hedgerow"
+[cluster]
+listen = "10.77.0.1:7400"
+seeds = ["10.77.0.1:7400", "10.77.0.2:7400", "10.77.0.3:7400"]
+expect = 3
+bootstrap_secret_file = "/etc/hedgerow/bootstrap.secret"
+[[interface]]
+name = "eth0"
+role = "cluster"
+[[interface]]
+name = "eth1"
+role = "vip"
+[[channel]]
+name = "vrrp"
+interface = "vip"
+[[channel]]
+name = "haproxy-peers"
+interface = "cluster"
+port = 10000
+[api]
+socket = "/run/hedgerow/other.sock"
+listen = "10.77.0.1:7443"
+[dataplane]
+mode = "userspace"
+bpffs = "/sys/fs/bpf"
+xdp = "generic"
+[log]
+format = "json"
+filter = "info,raft=debug"
+"#;
+
+/// The least that a node needs.
+const LEAST: &str = r#"
+name = "lb1"
+[cluster]
+listen = "10.77.0.1:7400"
+[[interface]]
+name = "eth0"
+role = "cluster"
+"#;
+
+fn problems(text: &str) -> Vec<Problem> {
+    match Config::parse("hedgerow.toml", text) {
+        Err(ConfigError::Wrong(problems)) => problems,
+        other => panic!("should be wrong: {other:?}\n{text}"),
+    }
+}
+
+/// The only problem of `text`.
+fn problem(text: &str) -> Problem {
+    let mut all = problems(text);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = Config::parse("hedgerow.toml", FULL).unwrap();
+    assert_eq!(config.name, "lb1");
+    assert_eq!(config.state_dir, Path::new("/srv/hedgerow"));
+    assert_eq!(config.cluster.seeds.len(), 3);
+    assert_eq!(config.cluster.expect, Some(3));
+    assert_eq!(config.interfaces[1], InterfaceConfig { name: "eth1".to_owned(), role: Role::Vip });
+    let channels: Vec<&str> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
+    assert_eq!(channels, ["vrrp", "haproxy-peers"]);
+    assert_eq!(config.api.listen, Some("10.77.0.1:7443".parse().unwrap()));
+    assert_eq!((config.dataplane.mode, config.dataplane.xdp), (DataplaneMode::Userspace, XdpMode::Generic));
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert!(!config.is_witness());
+}
+
+#[test]
+fn what_is_not_written_has_a_default() {
+    let config = Config::parse("hedgerow.toml", LEAST).unwrap();
+    assert_eq!(config.state_dir, Path::new(STATE_DIR_DEFAULT));
+    assert_eq!(config.api, ApiConfig { socket: SOCKET_DEFAULT.into(), listen: None });
+    assert_eq!(config.dataplane.mode, DataplaneMode::Kernel);
+    assert_eq!(config.dataplane.bpffs, Path::new("/sys/fs/bpf"));
+    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info".to_owned() });
+    assert_eq!(config.cluster.expect, None);
+}
+
+#[test]
+fn a_misspelt_key_is_shown_with_its_place_and_the_right_one() {
+    let found = problem(&LEAST.replace("listen", "lisen"));
+    assert_eq!((found.line, found.column), (4, 1));
+    assert!(found.message.contains("did you mean `listen`?"), "{}", found.message);
+    let shown = found.to_string();
+    assert!(shown.starts_with("hedgerow.toml:4:1: "), "{shown}");
+    assert!(shown.ends_with(" 4 | lisen = \"10.77.0.1:7400\"\n   | ^^^^^"), "{shown}");
+}
+
+#[test]
+fn a_misspelt_value_is_shown_with_its_place_and_the_right_one() {
+    let found = problem(&LEAST.replace("\"cluster\"", "\"clutser\""));
+    assert_eq!((found.line, found.column), (7, 8));
+    assert!(found.message.contains("did you mean `cluster`?"), "{}", found.message);
+}
+
+#[test]
+fn what_is_missing_and_what_is_no_toml_is_said() {
+    assert!(problem("name = \"lb1\"\n").message.contains("missing field `cluster`"));
+    let found = problem("name = \"lb1\n");
+    assert_eq!(found.line, 1, "{found}");
+}
+
+#[test]
+fn every_mistake_is_refused_with_what_to_do() {
+    let cases = [
+        (LEAST.replace("\"lb1\"", "\"lb 1\""), "a node's name has"),
+        (LEAST.replace("10.77.0.1:7400", "0.0.0.0:7400"), "peers must be told where to find this node"),
+        (LEAST.replace("10.77.0.1:7400", "10.77.0.1:0"), "the port must be fixed"),
+        (LEAST.replace("\"cluster\"", "\"vip\""), "no interface has the role `cluster`"),
+        (LEAST.replace("eth0", "an-interface-too-long"), "an interface has a name of 1 to 15 bytes"),
+        (
+            format!("{LEAST}[[interface]]\nname = \"eth0\"\nrole = \"vip\"\n"),
+            "`eth0` is there already, with the role cluster",
+        ),
+        (format!("{LEAST}[[channel]]\nname = \"vrrp\"\ninterface = \"vip\"\n"), "no interface has that role"),
+        (format!("{LEAST}[api]\nsocket = \"api.sock\"\n"), "the socket's path must be absolute"),
+        (format!("{LEAST}[log]\nfilter = \"info,raft=loud\"\n"), "this is not a log filter"),
+        (FULL.replace("expect = 3", "expect = 8"), "a cluster can form by itself from 1 to 7 nodes"),
+        (
+            FULL.replace("bootstrap_secret_file = \"/etc/hedgerow/bootstrap.secret\"\n", ""),
+            "needs `bootstrap_secret_file`",
+        ),
+        (FULL.replace("10.77.0.3:7400", "10.77.0.2:7400"), "the seed 10.77.0.2:7400 is there twice"),
+        (
+            FULL.replace("\"haproxy-peers\"\ninterface = \"cluster\"\nport = 10000", "\"vrrp\"\ninterface = \"vip\""),
+            "declared twice",
+        ),
+    ];
+    for (text, said) in cases {
+        let found = problem(&text);
+        assert!(found.message.contains(said), "wanted: {said}\nfound: {found}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_in_the_order_of_lines() {
+    let text = LEAST.replace("\"lb1\"", "\"\"").replace("10.77.0.1:7400", "0.0.0.0:0").replace("eth0", "");
+    let lines: Vec<usize> = problems(&text).iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [2, 4, 4, 6]);
+}
+
+#[test]
+fn a_witness_needs_no_interfaces() {
+    let text = "name = \"w\"\n[cluster]\nlisten = \"10.77.0.9:7400\"\n[dataplane]\nmode = \"off\"\n";
+    assert!(Config::parse("hedgerow.toml", text).unwrap().is_witness());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/hedgerow.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the configuration /nonexistent/hedgerow.toml"), "{error}");
+}
+
+#[test]
+fn a_secret_is_read_without_the_line_end_and_never_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    fs::write(&path, "0123456789abcdef\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let secret = BootstrapSecret::read(&path).unwrap();
+    assert_eq!(secret.bytes(), b"0123456789abcdef");
+    assert_eq!(format!("{secret:?}"), "BootstrapSecret(..)");
+}
+
+#[test]
+fn an_exposed_or_short_secret_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    fs::write(&path, "0123456789abcdef").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(BootstrapSecret::read(&path), Err(SecretError::Exposed { .. })));
+    fs::write(&path, "short\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(matches!(BootstrapSecret::read(&path), Err(SecretError::Length { bytes: 5, .. })));
+}
