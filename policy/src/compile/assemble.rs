@@ -8,7 +8,7 @@ use super::{
     limits::{CompileError, CompileLimits},
     pairs::Pairs,
     plan::Plan,
-    ports::{PortAtoms, PortClasses},
+    ports::PortClasses,
     rules::RuleTable,
     verdicts::{Function, Painter},
 };
@@ -20,12 +20,10 @@ pub(super) fn tables(
     places: &Places,
     plans: &[Plan],
     pairs: &Pairs,
-    ports: &PortAtoms,
+    ports: PortClasses,
     rules: &RuleTable,
     limits: &CompileLimits,
 ) -> Result<Tables, CompileError> {
-    let fallbacks = rules.unmatched_count() + 1;
-    let ports = PortClasses::new(ports, fallbacks)?;
     let verdicts = Verdicts::new(pairs, &ports, rules, limits)?;
     let matrix = Matrix::new(plans, &verdicts.pair_of, limits)?;
     let classes = classes(&addresses, places, plans, &matrix);

@@ -28,7 +28,7 @@ use self::{
     addresses::{Addresses, ROLES},
     pairs::Pairs,
     plan::{Plan, Planner},
-    ports::PortAtoms,
+    ports::{PortAtoms, PortClasses},
     rules::RuleTable,
     terms::Part,
 };
@@ -38,22 +38,47 @@ use crate::{
     verdict::Side,
 };
 
-/// Directions with so few rules have one layer: one look-up instead of two, and any product of so few is small.
-const ONE_LAYER_RULES_MAX: usize = 128;
+/// Where the compiler chooses between forms that mean the same. Tests force each choice.
+#[derive(Debug, Clone, Copy)]
+struct Tuning {
+    /// Directions with so few rules have one layer: one look-up instead of two, and any product of so few is small.
+    one_layer_rules_max: usize,
+    /// A base table up to this size is made dense: fastest to look up, and small.
+    dense_entries_max: usize,
+    /// Terms of peers up to this cost are narrow, in multiples of the rows; without it the cheapest is chosen.
+    peer_border: Option<usize>,
+    /// Port atoms up to so many classes are narrow; without it the cheapest is chosen.
+    port_border: Option<usize>,
+}
+
+impl Default for Tuning {
+    fn default() -> Tuning {
+        Tuning { one_layer_rules_max: 128, dense_entries_max: 4_096, peer_border: None, port_border: None }
+    }
+}
 
 /// Compiles a model for a membership. `members`: every address of every committed member.
 ///
 /// # Errors
 /// If the image would not fit (G18): the error names the limit, what is needed and what there is.
 pub fn compile(model: &Model, members: &[IpAddr], limits: &CompileLimits) -> Result<Image, CompileError> {
+    compile_tuned(model, members, limits, &Tuning::default())
+}
+
+fn compile_tuned(
+    model: &Model,
+    members: &[IpAddr],
+    limits: &CompileLimits,
+    tuning: &Tuning,
+) -> Result<Image, CompileError> {
     limits.check_rules(RuleTable::count(model))?;
     let rules = RuleTable::new(model);
     let mut ports = PortAtoms::new();
-    let (parts, places) = parts(model, &rules, &mut ports);
+    let (parts, places) = parts(model, &rules, &mut ports, tuning);
     let addresses = Addresses::new(model, members, &parts, limits.chunks_max);
     addresses.check(limits)?;
     let mut pairs = Pairs::default();
-    let mut planner = Planner { model, limits, rules: &rules, ports: &mut ports, pairs: &mut pairs };
+    let mut planner = Planner { model, limits, tuning, rules: &rules, ports: &mut ports, pairs: &mut pairs };
     let plans = parts
         .iter()
         .enumerate()
@@ -62,7 +87,8 @@ pub fn compile(model: &Model, members: &[IpAddr], limits: &CompileLimits) -> Res
             planner.plan(terms, &addresses.signatures[role], &addresses.signatures[role + 1])
         })
         .collect::<Result<Vec<Plan>, CompileError>>()?;
-    let tables = assemble::tables(addresses, &places, &plans, &pairs, &ports, &rules, limits)?;
+    let ports = PortClasses::new(&ports, rules.unmatched_count() + 1, tuning.port_border)?;
+    let tables = assemble::tables(addresses, &places, &plans, &pairs, ports, &rules, limits)?;
     limits.check_tables(&tables)?;
     Ok(Image { tables, rules: rules.infos })
 }
@@ -70,11 +96,11 @@ pub fn compile(model: &Model, members: &[IpAddr], limits: &CompileLimits) -> Res
 /// The part of each direction and layer, by `direction * LAYERS + layer`; `None` where there is no policy.
 type Places = [Option<usize>; 2 * LAYERS];
 
-fn parts(model: &Model, rules: &RuleTable, ports: &mut PortAtoms) -> (Vec<Part>, Places) {
+fn parts(model: &Model, rules: &RuleTable, ports: &mut PortAtoms, tuning: &Tuning) -> (Vec<Part>, Places) {
     let mut parts = Vec::new();
     let mut places = Places::default();
     for (direction, side) in [Side::Ingress, Side::Egress].into_iter().enumerate() {
-        for (layer, policies) in layers(model, side).iter().enumerate() {
+        for (layer, policies) in layers(model, side, tuning.one_layer_rules_max).iter().enumerate() {
             if !policies.is_empty() {
                 places[direction * LAYERS + layer] = Some(parts.len());
                 parts.push(Part::new(side, model, policies, rules, ports));
@@ -85,13 +111,13 @@ fn parts(model: &Model, rules: &RuleTable, ports: &mut PortAtoms) -> (Vec<Part>,
 }
 
 /// Policies of each layer that have a section for the direction.
-fn layers(model: &Model, side: Side) -> [Vec<usize>; LAYERS] {
+fn layers(model: &Model, side: Side, one_layer_rules_max: usize) -> [Vec<usize>; LAYERS] {
     let of_side =
         || model.policies.iter().enumerate().filter_map(|(index, policy)| Some((index, policy, policy.rules(side)?)));
     let rules: usize = of_side().map(|(_, _, rules)| rules.len()).sum();
     let mut layers = [Vec::new(), Vec::new()];
     for (index, policy, _) in of_side() {
-        let first = rules > ONE_LAYER_RULES_MAX && policy.tier <= Tier::Platform;
+        let first = rules > one_layer_rules_max && policy.tier <= Tier::Platform;
         layers[usize::from(!first)].push(index);
     }
     layers

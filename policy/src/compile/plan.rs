@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    Tuning,
     intern::{Interner, WordMap, number},
     limits::{CompileError, CompileLimits},
     pairs::Pairs,
@@ -22,8 +23,6 @@ use crate::{
     verdict::Side,
 };
 
-/// A base table up to this size is made dense: fastest to look up, and small.
-const DENSE_ENTRIES_MAX: usize = 4_096;
 /// What a cell costs in entries of the base: two words, and not every cell is full.
 const CELL_COST: usize = 3;
 /// Costs by which terms become narrow, in multiples of the number of rows: candidates.
@@ -54,6 +53,7 @@ pub(super) struct Row {
 pub(super) struct Planner<'a> {
     pub(super) model: &'a Model,
     pub(super) limits: &'a CompileLimits,
+    pub(super) tuning: &'a Tuning,
     pub(super) rules: &'a RuleTable,
     pub(super) ports: &'a mut PortAtoms,
     pub(super) pairs: &'a mut Pairs,
@@ -69,7 +69,7 @@ impl Planner<'_> {
     ) -> Result<Plan, CompileError> {
         let kinds = Kinds::new(part, subjects, self.ports);
         let peers = Peers::new(&peers.0);
-        let groups = Groups::choose(&kinds, &peers);
+        let groups = Groups::choose(&kinds, &peers, self.tuning);
         self.limits.check(TableId::Base, kinds.rows.len() * groups.groups.len() / ESTIMATE_FACTOR)?;
         let matched: Vec<Matched> =
             kinds.variants.iter().map(|variant| self.matched(variant, &peers, &groups)).collect();
@@ -250,7 +250,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn choose(kinds: &Kinds<'_>, peers: &Peers<'_>) -> Groups {
+    fn choose(kinds: &Kinds<'_>, peers: &Peers<'_>, tuning: &Tuning) -> Groups {
         let named = kinds.variants.iter().filter_map(|variant| variant.policy.mentions.last()).max();
         let terms = peers.terms().max(named.map_or(0, |&last| last as usize + 1));
         let mentions = kinds.mentions(terms);
@@ -258,7 +258,8 @@ impl Groups {
             (0..number(terms)).zip(&mentions).map(|(term, mentions)| mentions * peers.of_term(term).len()).collect();
         let rows = kinds.rows.len();
         let mut best: Option<(usize, Groups)> = None;
-        for border in BORDERS.map(|factor| factor.saturating_mul(rows)) {
+        let borders = tuning.peer_border.map_or(BORDERS.to_vec(), |border| vec![border]);
+        for border in borders.into_iter().map(|factor| factor.saturating_mul(rows)) {
             let wide: Vec<bool> = cost.iter().zip(&mentions).map(|(&cost, &uses)| uses > 0 && cost > border).collect();
             let narrow: usize = cost.iter().zip(&wide).filter(|(_, wide)| !**wide).map(|(cost, _)| cost).sum();
             if best.as_ref().is_some_and(|(_, known)| known.wide == wide) {
@@ -266,7 +267,7 @@ impl Groups {
             }
             let groups = Groups::new(wide, peers);
             let entries = rows * groups.groups.len();
-            if narrow == 0 && entries <= DENSE_ENTRIES_MAX {
+            if narrow == 0 && entries <= tuning.dense_entries_max {
                 return groups;
             }
             let total = entries + narrow * CELL_COST;

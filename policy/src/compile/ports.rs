@@ -98,15 +98,16 @@ pub(super) struct PortClasses {
 }
 
 impl PortClasses {
-    /// `fallbacks`: how many different verdicts there are on what no rule names.
-    pub(super) fn new(atoms: &PortAtoms, fallbacks: usize) -> Result<PortClasses, CompileError> {
+    /// `fallbacks`: how many different verdicts there are on what no rule names. `border`: the most classes of a narrow atom, if
+    /// it is not to be chosen.
+    pub(super) fn new(atoms: &PortAtoms, fallbacks: usize, border: Option<usize>) -> Result<PortClasses, CompileError> {
         let intervals = Intervals::new(&atoms.atoms);
         let (class_of, classes) = intervals.classes();
         if classes > CLASSES_MAX {
             return Err(CompileError::PortClasses { needed: classes, available: CLASSES_MAX });
         }
         let members: Vec<Vec<u32>> = (0..atoms.atoms.len()).map(|atom| intervals.classes_in(atom, &class_of)).collect();
-        let narrow_max = choose_border(&members, &atoms.uses, classes, fallbacks);
+        let narrow_max = border.unwrap_or_else(|| choose_border(&members, &atoms.uses, classes, fallbacks));
         let wide = |atom: u32| members[atom as usize].len() > narrow_max;
         let mut partition = Partition::new(classes);
         (0..number(members.len())).filter(|&atom| wide(atom)).for_each(|atom| partition.split(&members[atom as usize]));
