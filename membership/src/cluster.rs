@@ -92,7 +92,7 @@ impl Cluster {
     /// Reacts to one input.
     pub fn handle(&mut self, input: Input) -> Vec<Action> {
         if self.leaving.is_some() {
-            self.handle_leaving(input);
+            self.handle_leaving(&input);
         } else {
             self.handle_living(input);
             self.settle();

@@ -1,5 +1,7 @@
 //! Clusters in virtual time: joining, failing, partitions, returning, leaving, metadata.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod sim;
 
 use std::time::Duration;

@@ -29,12 +29,12 @@ impl Cluster {
     }
 
     /// A node that has left only repeats that it has.
-    pub(super) fn handle_leaving(&mut self, input: Input) {
+    pub(super) fn handle_leaving(&mut self, input: &Input) {
         match input {
             Input::Timer(Timer(TimerKind::LeaveAgain)) => self.say_leaving(),
             Input::Datagram { from, .. } => {
-                if let Some(addr) = self.addr_of(from) {
-                    self.tell(&[self.me.node], &[(from, addr)]);
+                if let Some(addr) = self.addr_of(*from) {
+                    self.tell(&[self.me.node], &[(*from, addr)]);
                 }
             }
             _ => {}

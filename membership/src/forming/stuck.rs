@@ -115,10 +115,13 @@ impl Forming {
 
     /// More candidates than founders, those that only a ballot names included.
     fn crowd(&self) -> Option<Stuck> {
-        let voted = self.ballot.iter().flat_map(Ballot::set).filter(|founder| !self.knows(founder));
+        let unheard = || self.ballot.iter().flat_map(Ballot::set).filter(|founder| !self.knows(founder));
+        if self.candidates().count() + unheard().count() <= self.expect {
+            return None;
+        }
         let mut candidates: Vec<_> = self.candidates().map(describe).collect();
-        candidates.extend(voted.map(|founder| format!("one not heard since this node voted ({})", short(founder))));
-        (candidates.len() > self.expect).then_some(Stuck::TooMany { expect: self.expect, candidates })
+        candidates.extend(unheard().map(|founder| format!("one not heard since this node voted ({})", short(founder))));
+        Some(Stuck::TooMany { expect: self.expect, candidates })
     }
 }
 
