@@ -36,9 +36,14 @@ impl Quiet {
             as_root(self.root, &format!("rm -f {POLICY}"))?;
         }
         for service in self.services {
-            // Without systemd, or when the package was not installed, there is nothing to turn off.
-            let _ = as_root(self.root, &format!("systemctl disable --now {service}"));
-            say(format!("  {service} is installed; its service is neither running nor enabled"))?;
+            let off =
+                as_root(self.root, &format!("systemctl disable --now {service} || update-rc.d {service} disable"));
+            say(match off {
+                Ok(()) => format!("  {service} is installed; its service is neither running nor enabled"),
+                Err(_) => format!(
+                    "  {service} is installed and not started; disable its service if you do not want it at boot"
+                ),
+            })?;
         }
         Ok(())
     }
