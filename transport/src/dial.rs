@@ -214,7 +214,7 @@ async fn dial(shared: &Shared, member: &Arc<Member>, node: NodeId, addr: SocketA
     let unreachable = |reason: String| DialError::Unreachable { node, addr, reason };
     let config = client_config(shared, member, node, &note).map_err(|e| unreachable(e.to_string()))?;
     let connecting = shared.quinn.connect_with(config, addr, SERVER_NAME).map_err(|e| unreachable(e.to_string()))?;
-    let connection = connecting.await.map_err(|error| explain(&note, node, addr, &error))?;
+    let connection = connecting.await.map_err(|error| explain(shared, &note, (node, addr), &error))?;
     let Some(Ok(identity)) = note.verdict() else {
         CloseCode::Protocol.close(&connection, "the certificate was not judged");
         return Err(unreachable("its certificate was not judged".to_owned()));
@@ -222,7 +222,7 @@ async fn dial(shared: &Shared, member: &Arc<Member>, node: NodeId, addr: SocketA
     let greeted = greet(shared, &connection, node).await;
     let instance = match (greeted, connection.close_reason()) {
         (Ok(greeting), None) => greeting.instance,
-        (_, Some(error)) => return Err(explain(&note, node, addr, &error)),
+        (_, Some(error)) => return Err(explain(shared, &note, (node, addr), &error)),
         (Err(error), None) => {
             CloseCode::Protocol.close(&connection, "no greeting");
             return Err(unreachable(error));
@@ -267,7 +267,12 @@ async fn greet(shared: &Shared, connection: &quinn::Connection, node: NodeId) ->
     answer.and_then(|greeting| greeting.ok_or(none)).map_err(|error| error.to_string())
 }
 
-fn explain(note: &Note, node: NodeId, addr: SocketAddr, error: &quinn::ConnectionError) -> DialError {
+fn explain(
+    shared: &Shared,
+    note: &Note,
+    (node, addr): (NodeId, SocketAddr),
+    error: &quinn::ConnectionError,
+) -> DialError {
     if let Some(Err(refused)) = note.verdict() {
         return DialError::Refused { node, addr, refused };
     }
@@ -279,6 +284,8 @@ fn explain(note: &Note, node: NodeId, addr: SocketAddr, error: &quinn::Connectio
             NO_APPLICATION_PROTOCOL => DialError::PeerNotAMember { node, addr },
             _ => DialError::RefusedByPeer { node, addr, reason },
         },
+        // Quinn gives up after the idle time-out if that is the shorter one.
+        (quinn::ConnectionError::TimedOut, _) => DialError::TimedOut { node, addr, after: shared.limits.idle_timeout },
         _ => DialError::Unreachable { node, addr, reason },
     }
 }

@@ -178,6 +178,7 @@ impl Endpoint {
     pub fn set_credentials(&self, credentials: &Credentials) -> Result<(), CredentialsError> {
         let member = Arc::new(Member::new(credentials)?);
         self.shared.member.store(Some(member.clone()));
+        self.forget_failures();
         let denied = self.shared.denied.load();
         for link in self.shared.peers.links() {
             let question = if link.dialled { Question::Dialled(link.node) } else { Question::Dialler };
@@ -204,6 +205,7 @@ impl Endpoint {
     pub fn set_denied(&self, denied: DenyList) {
         let denied = Arc::new(denied);
         self.shared.denied.store(denied.clone());
+        self.forget_failures();
         for link in self.shared.peers.links() {
             if denied.nodes.contains(&link.node) || denied.fingerprints.contains(&link.fingerprint) {
                 info!(node = %link.node, "closing the connection: the node was removed or its key revoked");
@@ -272,6 +274,11 @@ impl Endpoint {
         expect_ca: Option<Fingerprint>,
     ) -> Result<FormStream, FormError> {
         form::dial(&self.shared, addr, secret, expect_ca).await
+    }
+
+    /// What made dials fail may be over.
+    fn forget_failures(&self) {
+        self.shared.peers.all().iter().for_each(|peer| peer.forget_failure());
     }
 
     /// The members with whom there is a connection, by id.

@@ -175,6 +175,7 @@ async fn shake(
         quinn::ConnectionError::TransportError(flaw) if expected.is_some() => {
             FormError::WrongAuthority { addr, reason: flaw.reason }
         }
+        quinn::ConnectionError::TimedOut => FormError::TimedOut { addr, after: shared.limits.idle_timeout },
         other => unreachable(reason_of(&other)),
     })
 }
@@ -226,7 +227,8 @@ pub(crate) async fn accept(
         return;
     };
     match answer(shared, connection, addr, member).await {
-        Ok(Accepted { stream, gone }) => {
+        Ok(Answered::Refused) => {}
+        Ok(Answered::Proven { stream, gone }) => {
             shared.runtime.spawn(linger(connection.clone(), gone, Some(permit)));
             let FormStream { peer, sender, receiver } = stream;
             info!(%addr, secret = %peer.secret, fingerprint = %peer.fingerprint, "a node proved a secret");
@@ -244,9 +246,9 @@ pub(crate) async fn accept(
     }
 }
 
-struct Accepted {
-    stream: FormStream,
-    gone: oneshot::Receiver<()>,
+enum Answered {
+    Proven { stream: FormStream, gone: oneshot::Receiver<()> },
+    Refused,
 }
 
 async fn answer(
@@ -254,7 +256,7 @@ async fn answer(
     connection: &quinn::Connection,
     addr: SocketAddr,
     member: Option<&Member>,
-) -> Result<Accepted, String> {
+) -> Result<Answered, String> {
     let (send, receive) = connection.accept_bi().await.map_err(|error| reason_of(&error))?;
     let (context, gone) = context(shared, connection, addr);
     let mut sender = FrameSender::new(send, context.clone());
@@ -268,12 +270,17 @@ async fn answer(
         Ok(secret) => {
             let proof = secret.prove(&claim(Side::Acceptor)?);
             sender.send_msg(&Answer::Proven(proof)).await.map_err(|error| error.to_string())?;
-            Ok(Accepted { stream: FormStream { peer, sender, receiver }, gone })
+            Ok(Answered::Proven { stream: FormStream { peer, sender, receiver }, gone })
         }
         Err(refusal) => {
-            sender.send_msg(&Answer::Refused(refusal)).await.map_err(|error| error.to_string())?;
-            sender.drained().await;
-            Err(refusal.to_string())
+            Counters::add(&shared.counters.proofs_refused);
+            warn!(%addr, secret = %opening.secret, "a node was refused: {refusal}");
+            // The dialler closes when it has the answer; should it be lost before, that is no second refusal.
+            if sender.send_msg(&Answer::Refused(refusal)).await.is_ok() {
+                sender.drained().await;
+            }
+            CloseCode::FormRefused.close(connection, &refusal.to_string());
+            Ok(Answered::Refused)
         }
     }
 }

@@ -20,6 +20,16 @@ async fn within<T>(step: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, step).await.expect("the step takes too long")
 }
 
+/// Waits for something that gives no sign of its own, such as a counter.
+async fn eventually(mut holds: impl FnMut() -> bool) {
+    within(async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 /// The next arrival of which `pick` makes something; others are passed over.
 async fn expect<T>(inbox: &mut Inbox, mut pick: impl FnMut(Arrival) -> Option<T>) -> T {
     within(async {

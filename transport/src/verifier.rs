@@ -113,9 +113,10 @@ impl ResolvesServerCert for DiallerVerifier {
         }
         self.note.lock().protocol = Some(protocol);
         match (protocol, &self.member) {
-            (Protocol::Cluster, member) => member.as_ref().map(|member| member.shown.clone()),
+            (Protocol::Cluster, Some(member)) => Some(member.shown.clone()),
             (Protocol::Form, Some(member)) => Some(member.shown_forming.clone()),
-            (Protocol::Form, None) => Some(self.alone.clone()),
+            // Without a cluster its protocol is not on offer, and the dialler is told so instead of "no certificate".
+            (Protocol::Form | Protocol::Cluster, None) => Some(self.alone.clone()),
         }
     }
 }

@@ -202,7 +202,7 @@ async fn g15_garbage_instead_of_a_proof_is_refused() {
         send.finish().unwrap();
         within(connection.closed()).await;
     }
-    assert_eq!(target.stats().proofs_refused, 3, "a stream without a byte is not even seen; it times out");
+    assert_eq!(target.stats().proofs_refused, 4);
     let (good, _good_inbox) = testing::stranger();
     within(good.dial_form(target.local_addr(), &secret, None)).await.unwrap();
 }
@@ -217,13 +217,13 @@ async fn g15_forming_connections_are_bounded() {
     target.set_form_secrets(move |_| Ok((*known).clone()));
     let (joiner, _joiner_inbox) = testing::stranger();
     let first = within(joiner.dial_form(target.local_addr(), &secret, None)).await.unwrap();
-    let _second = within(joiner.dial_form(target.local_addr(), &secret, None)).await.unwrap();
+    let second = within(joiner.dial_form(target.local_addr(), &secret, None)).await.unwrap();
     let error = within(joiner.dial_form(target.local_addr(), &secret, None)).await.unwrap_err();
     assert!(error.to_string().contains("too many nodes"), "{error}");
-    let mut served = formed(&mut inbox).await;
-    drop(first);
-    assert_eq!(within(served.recv_msg::<u8>()).await, Ok(None));
-    drop(served);
+    drop((first, second));
+    for _ in 0..2 {
+        assert_eq!(within(formed(&mut inbox).await.recv_msg::<u8>()).await, Ok(None));
+    }
     within(async {
         while joiner.dial_form(target.local_addr(), &secret, None).await.is_err() {
             tokio::task::yield_now().await;
