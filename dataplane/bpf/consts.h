@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Numbers of the wire and of the tables. */
+#ifndef HR_CONSTS_H
+#define HR_CONSTS_H
+
+/* Ethernet types (IEEE 802) */
+#define HR_ETH_IP4 0x0800
+#define HR_ETH_IP6 0x86dd
+#define HR_ETH_VLAN 0x8100
+#define HR_ETH_QINQ 0x88a8
+
+/* IP protocols and IPv6 next headers (IANA) */
+#define HR_HOP_BY_HOP 0
+#define HR_ICMP 1
+#define HR_IGMP 2
+#define HR_TCP 6
+#define HR_UDP 17
+#define HR_ROUTING 43
+#define HR_FRAGMENT 44
+#define HR_ICMP6 58
+#define HR_DESTINATION 60
+#define HR_SCTP 132
+#define HR_MOBILITY 135
+#define HR_HIP 139
+#define HR_SHIM6 140
+#define HR_TEST1 253
+#define HR_TEST2 254
+
+#define HR_TCP_FIN 0x01
+#define HR_TCP_SYN 0x02
+#define HR_TCP_RST 0x04
+#define HR_TCP_ACK 0x10
+
+/* IPv6 extension headers walked before the transport header. */
+#define HR_EXTENSIONS_MAX 6
+#define HR_VLAN_TAGS_MAX 2
+
+/* An IPv4 address is kept as the IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). */
+#define HR_MAPPED 0x0000ffff00000000ULL
+
+/* Hooks are counter indices. */
+#define HR_INGRESS 0
+#define HR_EGRESS 1
+#define HR_HOOKS 2
+
+/* How a guard entry matches the port; part of the guard's key. */
+#define HR_MATCH_ANY 0
+#define HR_MATCH_DST 1
+#define HR_MATCH_SRC 2
+#define HR_MATCH_TYPE 3
+
+/* Trie entries and other indices of the image; see policy/src/image.rs. */
+#define HR_ENTRY_BRANCH 0x80000000u
+#define HR_ENTRY_SKIP 0x40000000u
+#define HR_ENTRY_INDEX 0x3fffffffu
+#define HR_INDEX_NONE 0xffffffffu
+#define HR_STEPS_V4_MAX 4
+#define HR_STEPS_V6_MAX 28
+#define HR_PORT_BLOCK 65536
+#define HR_PORT_BLOCKS 5
+
+#define HR_FLAG_ALLOW 1
+#define HR_FLAG_LOG 2
+#define HR_FLAG_KEEP 4
+#define HR_FLAG_CUT 8
+#define HR_FLAG_TRIAL_ALLOW 16
+#define HR_FLAG_TRIAL_LOG 32
+
+/* Bits of the guard's gate and of the anti-spoofing gate: powers of two. */
+#define HR_GATE_BITS 65536
+#define HR_SPOOF_BITS 4096
+
+/* State is timed in ticks of 64 jiffies, so that 32 bits last for years. */
+#define HR_TICK_SHIFT 6
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The programs. Live ones are attached; probes run by BPF_PROG_TEST_RUN only. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "consts.h"
+#include "reasons.h"
+#include "structs.h"
+#include "maps.h"
+#include "packet.h"
+#include "parse.h"
+#include "guard.h"
+#include "classify.h"
+#include "state.h"
+#include "fragment.h"
+#include "quoted.h"
+#include "judge.h"
+
+/* Bytes of a packet that must be linear to be judged; longer chains of headers are pulled up to this. */
+#define HR_LINEAR 192
+
+static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx, bool frags)
+{
+    f->data = (void *)(long)ctx->data;
+    f->end = (void *)(long)ctx->data_end;
+    f->len = frags ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
+    f->packets = 1;
+    f->vid = 0;
+    f->hook = HR_INGRESS;
+}
+
+static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook)
+{
+    if (skb->data_end - skb->data < HR_LINEAR && skb->len > skb->data_end - skb->data)
+        bpf_skb_pull_data(skb, skb->len < HR_LINEAR ? skb->len : HR_LINEAR);
+    f->data = (void *)(long)skb->data;
+    f->end = (void *)(long)skb->data_end;
+    f->len = skb->len;
+    f->packets = skb->gso_segs ? skb->gso_segs : 1;
+    f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
+    f->hook = hook;
+}
+
+static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags)
+{
+    struct hr_frame f = {.ifindex = ctx->ingress_ifindex, .probe = 0};
+
+    hr_frame_xdp(&f, ctx, frags);
+    return hr_judge(&f) < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
+}
+
+static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook)
+{
+    struct hr_frame f = {.ifindex = skb->ifindex, .probe = 0};
+
+    hr_frame_skb(&f, skb, hook);
+    /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
+    return hr_judge(&f) < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook)
+{
+    struct hr_frame f = {.probe = 1};
+
+    hr_frame_skb(&f, skb, hook);
+    return hr_ask(&f);
+}
+
+SEC("xdp")
+int hr_xdp(struct xdp_md *ctx)
+{
+    return hr_run_xdp(ctx, false);
+}
+
+/* For kernels that know multi-buffer frames (5.18): any MTU. */
+SEC("xdp.frags")
+int hr_xdp_frags(struct xdp_md *ctx)
+{
+    return hr_run_xdp(ctx, true);
+}
+
+SEC("classifier")
+int hr_ingress(struct __sk_buff *skb)
+{
+    return hr_run_skb(skb, HR_INGRESS);
+}
+
+SEC("classifier")
+int hr_egress(struct __sk_buff *skb)
+{
+    return hr_run_skb(skb, HR_EGRESS);
+}
+
+SEC("xdp")
+int hr_ask_xdp(struct xdp_md *ctx)
+{
+    struct hr_frame f = {.probe = 1};
+
+    hr_frame_xdp(&f, ctx, false);
+    return hr_ask(&f);
+}
+
+SEC("classifier")
+int hr_ask_ingress(struct __sk_buff *skb)
+{
+    return hr_probe_skb(skb, HR_INGRESS);
+}
+
+SEC("classifier")
+int hr_ask_egress(struct __sk_buff *skb)
+{
+    return hr_probe_skb(skb, HR_EGRESS);
+}
+
+/* How long a jiffy is: userspace compares the two clocks. */
+SEC("classifier")
+int hr_clock(struct __sk_buff *skb)
+{
+    u32 zero = 0;
+    struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
+
+    (void)skb;
+    if (probe) {
+        probe->jiffies = bpf_jiffies64();
+        probe->clock_ns = bpf_ktime_get_ns();
+    }
+    return 0;
+}
+
+char hr_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a packet meets, in order. One function for every hook; what differs is known when it is compiled. */
+#ifndef HR_JUDGE_H
+#define HR_JUDGE_H
+
+struct hr_frame {
+    void *data, *end;
+    u32 len;     /* of the whole frame, also what is not linear */
+    u32 ifindex;
+    u32 packets; /* segments of a large one */
+    u16 vid;     /* tag that the kernel has taken off */
+    u8 hook;
+    u8 probe;
+};
+
+static __always_inline void hr_count_reason(const struct hr_frame *f, u32 cpu, u32 reason)
+{
+    u32 key = (cpu * HR_HOOKS + f->hook) * HR_REASONS + (reason & (HR_REASONS - 1));
+    struct hr_count *count = bpf_map_lookup_elem(&hr_reasons, &key);
+
+    if (count) {
+        count->packets += f->packets;
+        count->bytes += f->len;
+    }
+}
+
+static __always_inline void hr_count_rule(const struct hr_frame *f, u32 cpu, u32 slot, u32 rule)
+{
+    u32 key = (cpu * 2 + slot) * hr_layout.rules + rule;
+    struct hr_count *count = bpf_map_lookup_elem(&hr_rules, &key);
+
+    if (count) {
+        count->packets += f->packets;
+        count->bytes += f->len;
+    }
+}
+
+static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found)
+{
+    u32 cpu = bpf_get_smp_processor_id();
+
+    hr_count_rule(f, cpu, slot, found->in_rule);
+    if (found->out_rule != found->in_rule)
+        hr_count_rule(f, cpu, slot, found->out_rule);
+}
+
+/* Guard: everything before policy. HR_NONE: policy has to say. */
+static __always_inline u32 hr_before_policy(const struct hr_frame *f, const struct hr_packet *p)
+{
+    struct hr_gate *gate;
+    u32 zero = 0, reason;
+
+    gate = bpf_map_lookup_elem(&hr_gate, &zero);
+    if (!gate)
+        return HR_NONE;
+    if (!p->problem) {
+        if (p->frag == HR_FRAG_LATER)
+            return hr_fragment_follow(p, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
+        reason = hr_ask_guard(gate, p, f->hook, f->probe);
+        if (reason) {
+            if (p->frag && !f->probe)
+                hr_fragment_remember(p, 0, true, true);
+            return reason;
+        }
+    }
+    if (f->hook == HR_INGRESS && hr_spoofed(gate, p))
+        return HR_SPOOFED;
+    return HR_NONE;
+}
+
+/* A refused packet, or one that passes only because a policy observes. */
+static __noinline u32 hr_second_opinion(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found, void *data, void *end)
+{
+    u32 reason;
+
+    if (hr_is_error(p)) {
+        struct hr_packet q = {};
+
+        if (hr_quoted(p, &q, data, end))
+            return hr_judge_quoted(way, &q, found);
+        return HR_NONE;
+    }
+    reason = hr_ask_state(way, p, found);
+    return reason;
+}
+
+static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
+{
+    struct hr_tuple t;
+    u32 reason;
+
+    hr_tuple_of(&t, p);
+    hr_classify_inline(half, &t, found);
+    if (found->broken)
+        return HR_BROKEN_TABLE;
+    if (hr_allows(found) && hr_allows_trial(found)) {
+        if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
+            hr_remember(way, p, found);
+        return HR_ALLOWED;
+    }
+    way->observed = hr_allows(found);
+    reason = hr_second_opinion(way, p, found, f->data, f->end);
+    if (!way->observed)
+        return reason ? reason : HR_DENIED;
+    if (reason && reason < HR_DROP_FIRST)
+        return reason;
+    if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
+        hr_remember(way, p, found);
+    found->in_rule = found->in_trial;
+    found->out_rule = found->out_trial;
+    return HR_OBSERVED;
+}
+
+/* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
+static __always_inline u32 hr_judge_at(const struct hr_frame *f, u32 generation, struct hr_found *found)
+{
+    struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
+    struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
+    struct hr_half half;
+    u32 reason;
+
+    if (!hr_parse(&p, f->data, f->end, f->len))
+        return HR_NOT_IP;
+    reason = hr_before_policy(f, &p);
+    if (reason && reason != HR_SPOOFED)
+        return reason;
+    if (!generation)
+        return HR_NO_POLICY;
+    if (reason)
+        return reason;
+    if (p.problem)
+        return p.problem;
+    if (p.frag == HR_FRAG_LATER)
+        return hr_fragment_follow(&p, false);
+    if (!hr_half_of(&half, way.slot))
+        return HR_BROKEN_TABLE;
+    reason = hr_by_policy(f, &half, &way, &p, found);
+    if (!f->probe) {
+        hr_count_rules(f, way.slot, found);
+        if (p.frag)
+            hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
+    }
+    return reason;
+}
+
+static __always_inline u32 hr_judge(const struct hr_frame *f)
+{
+    struct hr_found found = {};
+    u32 zero = 0, reason;
+    struct hr_live *live = bpf_map_lookup_elem(&hr_live, &zero);
+
+    if (!live)
+        return HR_NO_POLICY;
+    if (live->disarmed)
+        reason = HR_DISARMED;
+    else
+        reason = hr_judge_at(f, *(volatile u32 *)&live->generation, &found);
+    hr_count_reason(f, bpf_get_smp_processor_id(), reason);
+    return reason;
+}
+
+/* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. */
+static __always_inline u32 hr_ask(struct hr_frame *f)
+{
+    struct hr_found found = {};
+    u32 zero = 0;
+    struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
+
+    if (!probe)
+        return HR_NONE;
+    f->ifindex = probe->ifindex;
+    probe->reason = hr_judge_at(f, probe->generation, &found);
+    probe->in_rule = found.in_rule;
+    probe->out_rule = found.out_rule;
+    probe->flags = found.in_flags << 8 | found.out_flags;
+    return probe->reason;
+}
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps. All are pinned and outlive the process. Sizes given here are placeholders: userspace sets them from its TableSizes.
+ * Memory-mapped arrays are written by userspace with plain stores; the hash maps by system calls.
+ */
+#ifndef HR_MAPS_H
+#define HR_MAPS_H
+
+/* Set before the program is loaded; known to the verifier, so that bounds checks against it count. */
+const volatile struct hr_layout hr_layout = {};
+
+/* Key 0. Written by userspace: `generation` by activation, `disarmed` by the operator. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct hr_live);
+} hr_live SEC(".maps");
+
+/* Key: half. Written by userspace before the flip, read back after a restart. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, u32);
+    __type(value, struct hr_meta);
+} hr_meta SEC(".maps");
+
+/*
+ * Key: half. The value is every table but the chunks, laid out as hr_layout says: one look-up a packet, then plain loads that do
+ * not wait for a look-up each. Its real value size is set when userspace creates the map. Only the idle half is ever written.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, u32);
+    __type(value, u64);
+} hr_image SEC(".maps");
+
+/* Key: half * hr_layout.chunks + chunk. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, u32);
+    __type(value, struct hr_chunk);
+} hr_chunks SEC(".maps");
+
+/* Key: (cpu * 2 + half) * hr_layout.rules + rule. Written by programs, each on its own CPU; cleared by userspace in the idle half. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, u32);
+    __type(value, struct hr_count);
+} hr_rules SEC(".maps");
+
+/* Key: (cpu * HR_HOOKS + hook) * HR_REASONS + reason. Written by programs, each on its own CPU. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2);
+    __type(key, u32);
+    __type(value, struct hr_count);
+} hr_reasons SEC(".maps");
+
+/* Key 0. Written by userspace: bits are set before an entry is added and cleared after it was removed. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct hr_gate);
+} hr_gate SEC(".maps");
+
+/* The sync flows, exact. Preallocated: adding a member cannot fail for want of memory. Policy code has no handle to it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_guard_key);
+    __type(value, struct hr_guard_value);
+} hr_guard SEC(".maps");
+
+/* Own addresses at which a joiner may call; the allowance is counted in the value, by programs. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 64);
+    __type(key, struct hr_join_key);
+    __type(value, struct hr_join_value);
+} hr_join SEC(".maps");
+
+/* Members' addresses and the interface on which they live. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_addr_key);
+    __type(value, u32);
+} hr_spoof SEC(".maps");
+
+/* The device that carries a VLAN of an attached device: a tagged sync flow is one of that device. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, struct hr_vlan_key);
+    __type(value, u32);
+} hr_vlan SEC(".maps");
+
+/* Flows that were opened from here. Written by programs when an opening packet leaves; bounded, the least used entry gives way. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_flow4_key);
+    __type(value, struct hr_flow);
+} hr_flows4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_flow6_key);
+    __type(value, struct hr_flow);
+} hr_flows6 SEC(".maps");
+
+/* Verdicts on first fragments, for the later ones. Two tables, so that a flood of fragments cannot push out those of sync flows. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_fragment_key);
+    __type(value, struct hr_fragment);
+} hr_fragments SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_fragment_key);
+    __type(value, struct hr_fragment);
+} hr_sync_fragments SEC(".maps");
+
+/* Key 0. Written by userspace. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct hr_timeouts);
+} hr_timeouts SEC(".maps");
+
+/* Key 0. Question and answer of the probe programs; never touched by the live ones. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct hr_probe);
+} hr_probe SEC(".maps");
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ICMP errors follow the flow that they quote, so that path-MTU discovery works through an enforced segment. The quoted packet must
+ * have been sent by the one who is told of it.
+ */
+#ifndef HR_QUOTED_H
+#define HR_QUOTED_H
+
+static __always_inline bool hr_is_error(const struct hr_packet *p)
+{
+    u8 type = p->dport >> 8;
+
+    if (p->frag)
+        return false;
+    if (p->v6)
+        return p->protocol == HR_ICMP6 && type >= 1 && type <= 4;
+    return p->protocol == HR_ICMP && (type == 3 || type == 11 || type == 12);
+}
+
+static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, void *end)
+{
+    struct hr_ports *ports = hr_bytes(data, end, q->at, sizeof(*ports));
+    u8 *icmp;
+
+    if (q->protocol == HR_TCP || q->protocol == HR_UDP || q->protocol == HR_SCTP) {
+        if (!ports)
+            return false;
+        q->sport = bpf_ntohs(ports->source);
+        q->dport = bpf_ntohs(ports->dest);
+    } else if (q->protocol == (q->v6 ? HR_ICMP6 : HR_ICMP)) {
+        icmp = hr_bytes(data, end, q->at, 8);
+        if (!icmp)
+            return false;
+        q->dport = (u16)icmp[0] << 8 | icmp[1];
+        hr_icmp_pair(q, icmp[0]);
+        if (q->question)
+            q->echo_id = (u16)icmp[4] << 8 | icmp[5];
+        /* No error is about an error (RFC 1122, 3.2.2). */
+        return !hr_is_error(q);
+    }
+    return true;
+}
+
+static __always_inline bool hr_quoted_ip4(struct hr_packet *q, void *data, void *end)
+{
+    struct iphdr *ip = hr_bytes(data, end, q->at, sizeof(*ip));
+
+    if (!ip || ip->version != 4 || ip->ihl < 5 || bpf_ntohs(ip->frag_off) & 0x1fff)
+        return false;
+    q->src_lo = HR_MAPPED | bpf_ntohl(ip->saddr);
+    q->dst_lo = HR_MAPPED | bpf_ntohl(ip->daddr);
+    q->protocol = ip->protocol;
+    q->at += ip->ihl * 4;
+    return true;
+}
+
+static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void *end)
+{
+    struct ipv6hdr *ip = hr_bytes(data, end, q->at, sizeof(*ip));
+
+    if (!ip || ip->version != 6)
+        return false;
+    q->v6 = 1;
+    q->src_hi = (u64)bpf_ntohl(ip->saddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[1]);
+    q->src_lo = (u64)bpf_ntohl(ip->saddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[3]);
+    q->dst_hi = (u64)bpf_ntohl(ip->daddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[1]);
+    q->dst_lo = (u64)bpf_ntohl(ip->daddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[3]);
+    q->protocol = ip->nexthdr;
+    q->at += sizeof(*ip);
+    if (q->protocol == HR_FRAGMENT) {
+        u8 *fragment = hr_bytes(data, end, q->at, 8);
+
+        if (!fragment || fragment[2] || fragment[3] & 0xf8)
+            return false;
+        q->protocol = fragment[0];
+        q->at += 8;
+    }
+    return !hr_is_extension(q->protocol);
+}
+
+/* Fills q with the quoted packet. False: nothing that can be judged is quoted. */
+static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q, void *data, void *end)
+{
+    q->at = p->at + 8;
+    if (!(p->v6 ? hr_quoted_ip6(q, data, end) : hr_quoted_ip4(q, data, end)))
+        return false;
+    if (q->src_hi != p->dst_hi || q->src_lo != p->dst_lo)
+        return false;
+    return hr_quoted_ports(q, data, end);
+}
+
+/* Whether the quoted packet may pass: by itself, as an answer, or by an entry. */
+__noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found)
+{
+    struct hr_tuple t = {};
+    struct hr_flow *flow;
+
+    if (!way || !q || !found)
+        return HR_NONE;
+    hr_tuple_of(&t, q);
+    hr_classify(way->slot, &t, found);
+    if (hr_enough(way, found))
+        return HR_QUOTED;
+    hr_tuple_reversed(&t, q);
+    hr_classify(way->slot, &t, found);
+    if (hr_can_answer(q) && hr_enough(way, found))
+        return HR_QUOTED;
+    flow = hr_flow_find(q);
+    return flow && hr_alive(flow, q, hr_tick()) && flow->keep ? HR_QUOTED : HR_NONE;
+}
+
+#endif

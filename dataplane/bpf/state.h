@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes). What
+ * arrives makes no entry but for mid-flow segments after a fail-over; so a flood cannot fill the table.
+ */
+#ifndef HR_STATE_H
+#define HR_STATE_H
+
+/* What the state functions need to know of the packet's way. */
+struct hr_way {
+    u32 slot;
+    u32 generation;
+    u8 hook;
+    u8 probe;    /* make and change nothing */
+    u8 observed; /* classification allows, but a policy in observe mode would not */
+};
+
+static __always_inline u32 hr_tick(void)
+{
+    return bpf_jiffies64() >> HR_TICK_SHIFT;
+}
+
+/* Port words of a flow's key; those of ICMP are its identifier. */
+static __always_inline u16 hr_key_port(const struct hr_packet *p, u16 port)
+{
+    return p->protocol == HR_ICMP || p->protocol == HR_ICMP6 ? p->echo_id : port;
+}
+
+static __always_inline u32 hr_key_protocol(const struct hr_packet *p)
+{
+    return (u32)p->question << 8 | p->protocol;
+}
+
+/* Whether the source is the b of the canonical order. */
+static __always_inline bool hr_source_is_b(const struct hr_packet *p)
+{
+    if (p->src_hi != p->dst_hi)
+        return p->src_hi > p->dst_hi;
+    if (p->src_lo != p->dst_lo)
+        return p->src_lo > p->dst_lo;
+    return p->sport > p->dport;
+}
+
+static __always_inline void hr_key4(struct hr_flow4_key *key, const struct hr_packet *p, bool b)
+{
+    u16 sport = hr_key_port(p, p->sport), dport = hr_key_port(p, p->dport);
+
+    key->a = b ? p->dst_lo : p->src_lo;
+    key->b = b ? p->src_lo : p->dst_lo;
+    key->a_port = b ? dport : sport;
+    key->b_port = b ? sport : dport;
+    key->protocol = hr_key_protocol(p);
+}
+
+static __always_inline void hr_key6(struct hr_flow6_key *key, const struct hr_packet *p, bool b)
+{
+    u16 sport = hr_key_port(p, p->sport), dport = hr_key_port(p, p->dport);
+
+    key->a_hi = b ? p->dst_hi : p->src_hi;
+    key->a_lo = b ? p->dst_lo : p->src_lo;
+    key->b_hi = b ? p->src_hi : p->dst_hi;
+    key->b_lo = b ? p->src_lo : p->dst_lo;
+    key->a_port = b ? dport : sport;
+    key->b_port = b ? sport : dport;
+    key->protocol = hr_key_protocol(p);
+}
+
+static __noinline struct hr_flow *hr_flow_find(const struct hr_packet *p)
+{
+    bool b = hr_source_is_b(p);
+
+    if (p->v6) {
+        struct hr_flow6_key key = {};
+
+        hr_key6(&key, p, b);
+        return bpf_map_lookup_elem(&hr_flows6, &key);
+    } else {
+        struct hr_flow4_key key = {};
+
+        hr_key4(&key, p, b);
+        return bpf_map_lookup_elem(&hr_flows4, &key);
+    }
+}
+
+/* Stores an entry, or with NULL removes it. */
+static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_flow *flow)
+{
+    bool b = hr_source_is_b(p);
+
+    if (p->v6) {
+        struct hr_flow6_key key = {};
+
+        hr_key6(&key, p, b);
+        return flow ? bpf_map_update_elem(&hr_flows6, &key, flow, BPF_ANY) : bpf_map_delete_elem(&hr_flows6, &key);
+    } else {
+        struct hr_flow4_key key = {};
+
+        hr_key4(&key, p, b);
+        return flow ? bpf_map_update_elem(&hr_flows4, &key, flow, BPF_ANY) : bpf_map_delete_elem(&hr_flows4, &key);
+    }
+}
+
+static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr_packet *p, u32 tick)
+{
+    u32 zero = 0, limit;
+    struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
+
+    if (!t)
+        return false;
+    if (p->protocol == HR_TCP)
+        limit = flow->closing ? t->tcp_closing : flow->answered ? t->tcp : t->tcp_opening;
+    else if (p->protocol == HR_UDP)
+        limit = flow->answered ? t->udp : t->udp_opening;
+    else
+        limit = t->other;
+    return tick - flow->seen <= limit;
+}
+
+static __always_inline bool hr_pickup_on(void)
+{
+    u32 zero = 0;
+    struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
+
+    return t && t->pickup;
+}
+
+static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick)
+{
+    /* Stores only what changes: entries are shared by CPUs. */
+    if (flow->seen != tick)
+        flow->seen = tick;
+    if (answers && !flow->answered)
+        flow->answered = 1;
+    if (p->protocol == HR_TCP && p->flags & (HR_TCP_FIN | HR_TCP_RST) && !flow->closing)
+        flow->closing = 1;
+}
+
+/* G19: an entry that an older revision allowed is judged again, by its opening tuple. */
+static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow, bool answers)
+{
+    struct hr_tuple t = {};
+    struct hr_found found = {};
+
+    if (answers)
+        hr_tuple_reversed(&t, p);
+    else
+        hr_tuple_of(&t, p);
+    hr_classify(way->slot, &t, &found);
+    if (hr_allows(&found)) {
+        if (!way->probe) {
+            flow->in_rule = found.in_rule;
+            flow->out_rule = found.out_rule;
+            flow->keep = hr_keeps(&found);
+            flow->generation = way->generation;
+        }
+        return HR_ESTABLISHED;
+    }
+    if (flow->keep && !((found.in_flags | found.out_flags) & HR_FLAG_CUT))
+        return HR_KEPT;
+    return HR_TIGHTENED;
+}
+
+/* What an entry says of a refused packet; HR_NONE: there is none that speaks for it. */
+__noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
+{
+    u32 tick = hr_tick(), reason = HR_ESTABLISHED;
+    struct hr_flow *flow;
+    bool answers;
+
+    if (!way || !p || !found)
+        return HR_NONE;
+    flow = hr_flow_find(p);
+    if (!flow || !hr_alive(flow, p, tick))
+        return HR_NONE;
+    answers = flow->opener_is_b != hr_source_is_b(p);
+    /* Of a kept flow both directions pass; otherwise an entry speaks for answers only. */
+    if (answers ? !hr_can_answer(p) : !flow->keep)
+        return HR_NONE;
+    if (flow->generation != way->generation)
+        reason = hr_regenerate(way, p, flow, answers);
+    if (reason == HR_TIGHTENED) {
+        if (!way->probe)
+            hr_flow_store(p, NULL);
+        return reason;
+    }
+    if (!answers)
+        reason = HR_KEPT;
+    found->in_rule = flow->in_rule;
+    found->out_rule = flow->out_rule;
+    if (!way->probe)
+        hr_note(flow, p, answers, tick);
+    return reason;
+}
+
+static __always_inline bool hr_enough(const struct hr_way *way, const struct hr_found *found)
+{
+    return way->observed ? hr_allows(found) && hr_allows_trial(found) : hr_allows(found);
+}
+
+/* 5a: leaving as the answer to an allowed inbound flow: no state. 5c: picked up mid-flow: makes an entry. */
+__noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
+{
+    struct hr_tuple t = {};
+    struct hr_found reversed = {};
+
+    if (!way || !p || !found)
+        return HR_NONE;
+    hr_tuple_reversed(&t, p);
+    hr_classify(way->slot, &t, &reversed);
+    if (!hr_enough(way, &reversed))
+        return HR_NONE;
+    found->in_rule = reversed.in_rule;
+    found->out_rule = reversed.out_rule;
+    if (way->hook == HR_EGRESS)
+        return HR_REPLY;
+    if (!way->probe) {
+        struct hr_flow flow = {
+            .generation = way->generation,
+            .seen = hr_tick(),
+            .in_rule = reversed.in_rule,
+            .out_rule = reversed.out_rule,
+            .opener_is_b = !hr_source_is_b(p),
+            .keep = hr_keeps(&reversed),
+            .answered = 1,
+            .closing = !!(p->flags & (HR_TCP_FIN | HR_TCP_RST)),
+        };
+
+        hr_flow_store(p, &flow);
+    }
+    return HR_PICKED_UP;
+}
+
+/* The reason for which a refused packet passes after all, HR_TIGHTENED, or HR_NONE. */
+static __always_inline u32 hr_ask_state(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
+{
+    u32 reason;
+
+    if (way->hook == HR_EGRESS && hr_can_answer(p)) {
+        reason = hr_by_reverse(way, p, found);
+        if (reason)
+            return reason;
+    }
+    reason = hr_by_entry(way, p, found);
+    if (reason)
+        return reason;
+    if (way->hook == HR_INGRESS && p->protocol == HR_TCP && !(p->flags & HR_TCP_SYN) && hr_pickup_on())
+        return hr_by_reverse(way, p, found);
+    return HR_NONE;
+}
+
+/* Whether a packet that classification allows opens something that an entry must remember. */
+static __always_inline bool hr_opens(const struct hr_packet *p, u8 hook, bool keep)
+{
+    if (p->frag == HR_FRAG_LATER)
+        return false;
+    if (p->protocol == HR_ICMP || p->protocol == HR_ICMP6)
+        return p->question && !p->answer && (keep || hook == HR_EGRESS);
+    if (keep)
+        return p->protocol != HR_TCP || !(p->flags & HR_TCP_RST);
+    return hook == HR_EGRESS && (p->protocol != HR_TCP || hr_bare_syn(p));
+}
+
+/* 5b and 5d: the entry of an opening packet, unless its answers would pass without one. */
+__noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found)
+{
+    u32 tick = hr_tick();
+    struct hr_flow *flow;
+    bool keep;
+
+    if (!way || !p || !found)
+        return 0;
+    keep = hr_keeps(found);
+    if (!keep) {
+        struct hr_tuple t = {};
+        struct hr_found reversed = {};
+
+        hr_tuple_reversed(&t, p);
+        hr_classify(way->slot, &t, &reversed);
+        if (hr_allows(&reversed) && hr_allows_trial(&reversed))
+            return 0;
+    }
+    flow = hr_flow_find(p);
+    if (flow && hr_alive(flow, p, tick) && flow->keep >= keep && (flow->keep || flow->opener_is_b == hr_source_is_b(p)) &&
+        !(flow->closing && hr_bare_syn(p))) {
+        bool answers = flow->opener_is_b != hr_source_is_b(p);
+
+        if (flow->generation != way->generation && !answers) {
+            flow->generation = way->generation;
+            flow->in_rule = found->in_rule;
+            flow->out_rule = found->out_rule;
+            flow->keep = keep;
+        }
+        hr_note(flow, p, answers, tick);
+    } else {
+        struct hr_flow fresh = {
+            .generation = way->generation,
+            .seen = tick,
+            .in_rule = found->in_rule,
+            .out_rule = found->out_rule,
+            .opener_is_b = hr_source_is_b(p),
+            .keep = keep,
+        };
+
+        hr_flow_store(p, &fresh);
+    }
+    return 0;
+}
+
+#endif

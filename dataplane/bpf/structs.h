@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What C and Rust both know: every struct here is in src/abi.rs too, and a test compares sizes and offsets with the object's BTF.
+ * Addresses are 128-bit numbers in two halves in host order; ports are in host order.
+ */
+#ifndef HR_STRUCTS_H
+#define HR_STRUCTS_H
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+
+/* The word that decides everything. Userspace stores `generation` last; a packet reads it once. */
+struct hr_live {
+    u32 generation; /* 0: no policy yet; the half in use is generation & 1 */
+    u32 disarmed;   /* not 0: everything passes, counted as such */
+};
+
+/* What userspace must find again after a restart, for each half; programs do not read it. */
+struct hr_meta {
+    u64 revision;
+    u32 generation;
+    u32 rules;      /* counters in use */
+    u32 words[12];  /* length of each table, in the order of the image */
+    u8 digest[32];
+};
+
+/* Where each table lies in a half of hr_image, in words, and how many words it may have; in the order of the image. */
+struct hr_layout {
+    u32 root4, root6, skips, classes, base, cells, ports, pairs, vbase, vcells, verdicts;
+    u32 skips_len, classes_len, base_len, cells_len, ports_len, pairs_len, vbase_len, vcells_len, verdicts_len;
+    u32 chunks; /* chunks in one half */
+    u32 rules;  /* rule counters in one half */
+    u32 cpus;
+};
+
+/* 256 trie entries: the next byte of an address. */
+struct hr_chunk {
+    u32 entry[256];
+};
+
+struct hr_count {
+    u64 packets;
+    u64 bytes;
+};
+
+/* Answers "could this be in the hash map" with one bit, so that a packet that is no sync flow pays no hash look-up. */
+struct hr_gate {
+    u64 guard[HR_GATE_BITS / 64];
+    u64 spoof[HR_SPOOF_BITS / 64];
+    u32 join_port; /* 0: nobody may join */
+    u32 pad;
+};
+
+/* A sync flow. */
+struct hr_guard_key {
+    u64 src_hi, src_lo;
+    u64 dst_hi, dst_lo;
+    u32 ifindex;
+    u16 port;     /* meaning by match; 0 for HR_MATCH_ANY */
+    u8 protocol;
+    u8 hook_match; /* hook << 4 | HR_MATCH_* */
+};
+
+struct hr_guard_value {
+    u32 ttl; /* required time to live or hop limit; 0: any */
+    u32 pad;
+};
+
+/* Own address on a cluster interface at which a joiner may call. */
+struct hr_join_key {
+    u64 own_hi, own_lo;
+    u32 ifindex;
+    u32 pad;
+};
+
+struct hr_join_value {
+    u64 subnet_hi, subnet_lo;
+    u64 mask_hi, mask_lo;
+    u64 window_s;  /* second of the current allowance */
+    u64 packets;   /* admitted in that second */
+};
+
+struct hr_addr_key {
+    u64 hi, lo;
+};
+
+/* Device that carries a VLAN of another attached device. */
+struct hr_vlan_key {
+    u32 parent;
+    u32 vid;
+};
+
+/* A flow in canonical order: a is the smaller (address, port). */
+struct hr_flow4_key {
+    u32 a, b;
+    u16 a_port, b_port; /* ICMP: the identifier, twice */
+    u32 protocol;       /* ICMP: question type << 8 | protocol */
+};
+
+struct hr_flow6_key {
+    u64 a_hi, a_lo, b_hi, b_lo;
+    u16 a_port, b_port;
+    u32 protocol;
+};
+
+struct hr_flow {
+    u32 generation;   /* that allowed it last */
+    u32 seen;         /* tick */
+    u32 in_rule, out_rule; /* that allowed the opening tuple */
+    u8 opener_is_b;
+    u8 keep;          /* outlives a revision that no longer allows it */
+    u8 answered;
+    u8 closing;       /* FIN or RST was seen */
+    u32 pad;
+};
+
+/* Idle times after which an entry is no longer believed, in ticks. */
+struct hr_timeouts {
+    u32 tcp_opening, tcp, tcp_closing, udp_opening, udp, other, fragment;
+    u32 pickup; /* not 0: mid-flow TCP segments may make entries */
+};
+
+struct hr_fragment_key {
+    u64 src_hi, src_lo, dst_hi, dst_lo;
+    u32 id;
+    u32 protocol;
+};
+
+struct hr_fragment {
+    u32 seen;
+    u32 generation;
+    u16 first_len; /* payload bytes of the first fragment */
+    u8 pass;
+    u8 pad[5];
+};
+
+/* A question to the probe programs, and their answer. */
+struct hr_probe {
+    u32 ifindex;
+    u32 generation; /* whose half is read */
+    u32 reason;
+    u32 in_rule, out_rule;
+    u32 flags; /* of both directions: ingress << 8 | egress */
+    u32 limit_in, limit_out;
+    u64 jiffies, clock_ns; /* by hr_clock */
+};
+
+#endif

@@ -1,0 +1,112 @@
+//! The structs that C and Rust both know, as in `bpf/structs.h`. A test compares every size and offset with the object's BTF.
+
+use std::net::IpAddr;
+
+/// Words of one slot's table lengths: one for each of [`policy::image::TABLES`].
+pub(crate) const TABLES: usize = 12;
+/// Reasons that have a counter.
+pub(crate) const REASONS: usize = 64;
+/// Hooks that have counters: ingress and egress.
+pub(crate) const HOOKS: usize = 2;
+/// 64-bit words of the guard's gate.
+pub(crate) const GATE_GUARD_WORDS: usize = 65_536 / 64;
+/// 64-bit words of the anti-spoofing gate.
+pub(crate) const GATE_SPOOF_WORDS: usize = 4_096 / 64;
+
+macro_rules! shared {
+    ($($(#[$doc:meta])* struct $name:ident = $c:literal { $($field:ident: $ty:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[repr(C)]
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+            pub(crate) struct $name { $(pub(crate) $field: $ty,)* }
+
+            // SAFETY: repr(C), only integers and arrays of them, and padding is spelled out as fields.
+            unsafe impl aya::Pod for $name {}
+        )*
+
+        /// Name, size, and the offset of every field of each shared struct.
+        #[cfg(test)]
+        pub(crate) fn layouts() -> Vec<(&'static str, usize, Vec<(&'static str, usize)>)> {
+            vec![$(($c, size_of::<$name>(), vec![$((stringify!($field), std::mem::offset_of!($name, $field)),)*]),)*]
+        }
+    };
+}
+
+shared! {
+    /// The word that decides everything.
+    struct Live = "hr_live" { generation: u32, disarmed: u32, }
+    /// What must be found again after a restart, for each half.
+    struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; TABLES], digest: [u8; 32], }
+    /// Where each table lies in a half.
+    struct Layout = "hr_layout" {
+        root4: u32, root6: u32, skips: u32, classes: u32, base: u32, cells: u32, ports: u32, pairs: u32, vbase: u32, vcells: u32,
+        verdicts: u32, skips_len: u32, classes_len: u32, base_len: u32, cells_len: u32, ports_len: u32, pairs_len: u32,
+        vbase_len: u32, vcells_len: u32, verdicts_len: u32, chunks: u32, rules: u32, cpus: u32,
+    }
+    /// A counter.
+    struct Count = "hr_count" { packets: u64, bytes: u64, }
+    /// One bit for each entry that a hash map might have.
+    struct Gate = "hr_gate" { guard: [u64; GATE_GUARD_WORDS], spoof: [u64; GATE_SPOOF_WORDS], join_port: u32, pad: u32, }
+    /// A sync flow.
+    struct GuardKey = "hr_guard_key" {
+        src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, port: u16, protocol: u8, hook_match: u8,
+    }
+    /// What else it must have.
+    struct GuardValue = "hr_guard_value" { ttl: u32, pad: u32, }
+    /// Own address at which joiners call.
+    struct JoinKey = "hr_join_key" { own_hi: u64, own_lo: u64, ifindex: u32, pad: u32, }
+    /// From where, and the allowance.
+    struct JoinValue = "hr_join_value" {
+        subnet_hi: u64, subnet_lo: u64, mask_hi: u64, mask_lo: u64, window_s: u64, packets: u64,
+    }
+    /// An address.
+    struct AddrKey = "hr_addr_key" { hi: u64, lo: u64, }
+    /// A VLAN of an attached device.
+    struct VlanKey = "hr_vlan_key" { parent: u32, vid: u32, }
+    /// A flow of IPv4 in canonical order.
+    struct Flow4Key = "hr_flow4_key" { a: u32, b: u32, a_port: u16, b_port: u16, protocol: u32, }
+    /// A flow of IPv6 in canonical order.
+    struct Flow6Key = "hr_flow6_key" {
+        a_hi: u64, a_lo: u64, b_hi: u64, b_lo: u64, a_port: u16, b_port: u16, protocol: u32,
+    }
+    /// What is remembered of a flow.
+    struct FlowEntry = "hr_flow" {
+        generation: u32, seen: u32, in_rule: u32, out_rule: u32, opener_is_b: u8, keep: u8, answered: u8, closing: u8, pad: u32,
+    }
+    /// Idle times, in ticks.
+    struct TimeoutTicks = "hr_timeouts" {
+        tcp_opening: u32, tcp: u32, tcp_closing: u32, udp_opening: u32, udp: u32, other: u32, fragment: u32, pickup: u32,
+    }
+    /// A datagram in fragments.
+    struct FragmentKey = "hr_fragment_key" { src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, id: u32, protocol: u32, }
+    /// The verdict on its first fragment.
+    struct FragmentEntry = "hr_fragment" { seen: u32, generation: u32, first_len: u16, pass: u8, pad: [u8; 5], }
+    /// Question and answer of the probe programs.
+    struct Probe = "hr_probe" {
+        ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, flags: u32, limit_in: u32, limit_out: u32, jiffies: u64,
+        clock_ns: u64,
+    }
+}
+
+/// How a guard entry matches the port, in the low half of [`GuardKey::hook_match`].
+pub(crate) const MATCH_ANY: u8 = 0;
+/// See [`MATCH_ANY`].
+pub(crate) const MATCH_DST: u8 = 1;
+/// See [`MATCH_ANY`].
+pub(crate) const MATCH_SRC: u8 = 2;
+/// See [`MATCH_ANY`].
+pub(crate) const MATCH_TYPE: u8 = 3;
+
+/// The two halves of an address; IPv4 is mapped into IPv6 (RFC 4291, 2.5.5.2).
+pub(crate) fn halves(addr: IpAddr) -> (u64, u64) {
+    let bits = match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(addr) => addr.to_bits(),
+    };
+    ((bits >> 64) as u64, (bits & u128::from(u64::MAX)) as u64)
+}
+
+#[cfg(test)]
+#[path = "abi_tests.rs"]
+mod tests;

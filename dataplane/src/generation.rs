@@ -1,0 +1,238 @@
+//! Two halves of every table and the word that says which one is live.
+
+use std::{io, thread::JoinHandle};
+
+use identity::Digest;
+use policy::{
+    TableId, Tables,
+    image::{TABLES, digest_of},
+};
+
+use crate::{
+    abi::{Count as Cell, HOOKS, Live, Meta, REASONS},
+    enforcer::{Active, Count},
+    error::OpenError,
+    object::Object,
+    sizes::{Placement, TableSizes},
+    sys::{self, Mapped},
+};
+
+const META_WORDS: usize = size_of::<Meta>() / 4;
+const META_GENERATION: usize = std::mem::offset_of!(Meta, generation) / 4;
+const META_RULES: usize = std::mem::offset_of!(Meta, rules) / 4;
+const META_LENGTHS: usize = std::mem::offset_of!(Meta, words) / 4;
+const META_DIGEST: usize = std::mem::offset_of!(Meta, digest) / 4;
+const LIVE_WORDS: usize = size_of::<Live>() / 4;
+const LIVE_DISARMED: usize = std::mem::offset_of!(Live, disarmed) / 4;
+/// Words of a counter.
+const COUNT_WORDS: usize = size_of::<Cell>() / 4;
+
+/// The tables that packets read, and the counters.
+pub(crate) struct Generations {
+    live: Mapped,
+    meta: Mapped,
+    image: Mapped,
+    chunks: Mapped,
+    rules: Mapped,
+    reasons: Mapped,
+    placement: Placement,
+    grace: Grace,
+}
+
+/// Whether every packet that might still read the idle half has gone.
+enum Grace {
+    /// Nobody has waited since the last flip, or since this process began.
+    Due,
+    /// Somebody is waiting.
+    Waiting(JoinHandle<io::Result<()>>),
+    /// They have gone.
+    Passed,
+}
+
+impl Generations {
+    pub(crate) fn open(object: &Object, placement: Placement) -> Result<Generations, OpenError> {
+        let (cpus, rules) = (placement.cpus as usize, placement.sizes.rules as usize);
+        Ok(Generations {
+            live: object.mapped("hr_live", LIVE_WORDS)?,
+            meta: object.mapped("hr_meta", 2 * META_WORDS)?,
+            image: object.mapped("hr_image", 2 * placement.image_words())?,
+            chunks: object.mapped("hr_chunks", 2 * placement.chunk_words())?,
+            rules: object.mapped("hr_rules", 2 * cpus * rules * COUNT_WORDS)?,
+            reasons: object.mapped("hr_reasons", cpus * HOOKS * REASONS * COUNT_WORDS)?,
+            placement,
+            grace: Grace::Due,
+        })
+    }
+
+    /// The live generation; 0: none yet.
+    pub(crate) fn generation(&self) -> u32 {
+        self.live.load(0)
+    }
+
+    /// The generation that would be next.
+    pub(crate) fn next(&self) -> u32 {
+        // 0 means none, also after four billion of them.
+        match self.generation().wrapping_add(1) {
+            0 => 2,
+            next => next,
+        }
+    }
+
+    pub(crate) fn disarmed(&self) -> bool {
+        self.live.load(LIVE_DISARMED) != 0
+    }
+
+    pub(crate) fn set_disarmed(&self, disarmed: bool) {
+        self.live.store(LIVE_DISARMED, u32::from(disarmed));
+    }
+
+    /// What is recorded of the live half.
+    pub(crate) fn active(&self) -> Option<Active> {
+        self.recorded(self.generation())
+    }
+
+    /// The sizes of the tables.
+    pub(crate) fn sizes(&self) -> &TableSizes {
+        &self.placement.sizes
+    }
+
+    /// What is recorded of the half of a generation, if it is filled for that one.
+    pub(crate) fn recorded(&self, generation: u32) -> Option<Active> {
+        let meta = self.meta.read(slot(generation) * META_WORDS, META_WORDS);
+        (generation != 0 && meta[META_GENERATION] == generation).then(|| Active {
+            generation,
+            revision: u64::from(meta[0]) | u64::from(meta[1]) << 32,
+            digest: digest_from(&meta[META_DIGEST..META_DIGEST + 8]),
+        })
+    }
+
+    /// Rules of the live image.
+    pub(crate) fn live_rules(&self) -> usize {
+        self.rules_of(slot(self.generation()))
+    }
+
+    fn rules_of(&self, slot: usize) -> usize {
+        (self.meta.load(slot * META_WORDS + META_RULES) as usize).min(self.placement.sizes.rules as usize)
+    }
+
+    /// Writes tables into the half of the next generation, with its counters at 0. Call after [`Self::wait_for_grace`].
+    pub(crate) fn fill(&mut self, tables: &Tables, revision: u64, rules: usize, digest: Digest) {
+        let generation = self.next();
+        let slot = slot(generation);
+        let stale = self.rules_of(slot).max(rules);
+        self.meta.clear(slot * META_WORDS, META_WORDS);
+        for (table, words) in tables.each() {
+            let (map, offset) = self.place_mut(table, slot);
+            // Most of a changed policy is what it was: what is the same stays in the caches of other processors.
+            if map.read(offset, words.len()) != words {
+                map.write(offset, words);
+            }
+        }
+        self.clear_rules(slot, stale);
+        self.write_meta(slot, tables, revision, rules, digest, generation);
+    }
+
+    fn write_meta(&mut self, slot: usize, tables: &Tables, revision: u64, rules: usize, digest: Digest, generation: u32) {
+        let mut meta = [0; META_WORDS];
+        let bytes = revision.to_le_bytes();
+        meta[0] = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        meta[1] = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        meta[META_GENERATION] = generation;
+        meta[META_RULES] = u32::try_from(rules).unwrap_or(u32::MAX);
+        for (index, table) in TABLES.into_iter().enumerate() {
+            meta[META_LENGTHS + index] = u32::try_from(tables.words(table).len()).expect("it was found to fit");
+        }
+        for (word, bytes) in meta[META_DIGEST..].iter_mut().zip(digest.0.chunks_exact(4)) {
+            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        self.meta.write(slot * META_WORDS, &meta);
+    }
+
+    /// The digest of what the half of a generation holds now.
+    pub(crate) fn digest(&self, generation: u32) -> Digest {
+        let slot = slot(generation);
+        let sections = TABLES.into_iter().enumerate().map(|(index, table)| {
+            let length = self.meta.load(slot * META_WORDS + META_LENGTHS + index) as usize;
+            (table.name(), self.words(table, slot, length.min(self.placement.words(table))))
+        });
+        digest_of(sections)
+    }
+
+    fn words(&self, table: TableId, slot: usize, length: usize) -> &[u32] {
+        match table {
+            TableId::Chunks => self.chunks.read(slot * self.placement.chunk_words(), length),
+            _ => self.image.read(slot * self.placement.image_words() + self.placement.offset(table), length),
+        }
+    }
+
+    fn place_mut(&mut self, table: TableId, slot: usize) -> (&mut Mapped, usize) {
+        match table {
+            TableId::Chunks => (&mut self.chunks, slot * self.placement.chunk_words()),
+            _ => (&mut self.image, slot * self.placement.image_words() + self.placement.offset(table)),
+        }
+    }
+
+    /// The flip: one word. From here on every packet of every hook reads the other half.
+    pub(crate) fn flip(&mut self, generation: u32) {
+        self.live.store(0, generation);
+        self.grace = match std::thread::Builder::new().name("hr-grace".to_owned()).spawn(sys::wait_for_grace) {
+            Ok(waiting) => Grace::Waiting(waiting),
+            Err(_) => Grace::Due,
+        };
+    }
+
+    /// Returns when no packet can still be reading the idle half.
+    pub(crate) fn wait_for_grace(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.grace, Grace::Due) {
+            Grace::Due => sys::wait_for_grace()?,
+            Grace::Waiting(thread) => thread.join().unwrap_or_else(|_| sys::wait_for_grace())?,
+            Grace::Passed => {}
+        }
+        self.grace = Grace::Passed;
+        Ok(())
+    }
+
+    fn clear_rules(&mut self, slot: usize, rules: usize) {
+        for cpu in 0..self.placement.cpus as usize {
+            let first = (cpu * 2 + slot) * self.placement.sizes.rules as usize;
+            self.rules.clear(first * COUNT_WORDS, rules * COUNT_WORDS);
+        }
+    }
+
+    /// The count of each rule of the live image.
+    pub(crate) fn rule_counts(&self) -> Vec<Count> {
+        let (slot, mut counts) = (slot(self.generation()), vec![Count::default(); self.live_rules()]);
+        for cpu in 0..self.placement.cpus as usize {
+            let first = (cpu * 2 + slot) * self.placement.sizes.rules as usize;
+            for (rule, count) in counts.iter_mut().enumerate() {
+                *count += read_count(&self.rules, first + rule);
+            }
+        }
+        counts
+    }
+
+    /// The count of a reason at a hook (0: ingress, 1: egress).
+    pub(crate) fn reason_count(&self, hook: usize, reason: u32) -> Count {
+        let mut count = Count::default();
+        for cpu in 0..self.placement.cpus as usize {
+            count += read_count(&self.reasons, (cpu * HOOKS + hook) * REASONS + reason as usize);
+        }
+        count
+    }
+}
+
+fn read_count(map: &Mapped, index: usize) -> Count {
+    Count { packets: map.load64(index * 2), bytes: map.load64(index * 2 + 1) }
+}
+
+fn slot(generation: u32) -> usize {
+    (generation & 1) as usize
+}
+
+fn digest_from(words: &[u32]) -> Digest {
+    let mut bytes = [0; 32];
+    for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    Digest(bytes)
+}

@@ -1,0 +1,290 @@
+//! The enforcer in the kernel.
+
+use policy::{Direction, Guard, Image, LocalInterface, Obligation};
+
+use crate::{
+    abi::{Probe, TimeoutTicks},
+    attach::{self, Attached, Ways},
+    clock,
+    enforcer::{
+        Active, Attachment, Attestation, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig, Prepared,
+    },
+    error::{
+        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, OpenError, PrepareError,
+    },
+    generation::Generations,
+    guard_maps::GuardMaps,
+    object::{Object, PROBE_WORDS},
+    pin::Pins,
+    reason::Reason,
+    sizes::Placement,
+    sys::Mapped,
+    vlan,
+};
+
+/// The data path in the kernel. Dropping it leaves everything attached and enforcing.
+pub struct Kernel {
+    object: Object,
+    pins: Pins,
+    interfaces: Vec<LocalInterface>,
+    ways: Ways,
+    generations: Generations,
+    guard: GuardMaps,
+    probe: Mapped,
+    attached: Vec<Attached>,
+    /// Programs of another layout are attached and stay until this one has a policy.
+    waiting: bool,
+}
+
+impl Kernel {
+    /// Takes over what is pinned, or builds it.
+    ///
+    /// If the maps pinned have the layout of this version and these sizes, the programs are exchanged in place and the live
+    /// generation goes on. If they have another one, new maps are built beside them and what is attached is exchanged by the first
+    /// activation, so that no packet ever meets an empty table. If nothing is pinned, packets pass (`no-policy`) until the first
+    /// activation, the guard's and anti-spoofing's part excepted.
+    ///
+    /// # Errors
+    /// What was enforced before is still enforced.
+    pub fn open(config: KernelConfig) -> Result<Kernel, OpenError> {
+        let placement = Placement { sizes: config.sizes, cpus: possible_cpus() };
+        let pins = Pins::prepare(&config.bpffs, placement.fingerprint())?;
+        let mut object = Object::load(&pins, &placement)?;
+        let mut kernel = Kernel {
+            generations: Generations::open(&object, placement)?,
+            guard: GuardMaps::open(&mut object)?,
+            probe: object.mapped("hr_probe", PROBE_WORDS)?,
+            waiting: false,
+            attached: Vec::new(),
+            ways: Ways { xdp: config.xdp, tc: config.tc },
+            interfaces: config.interfaces,
+            object,
+            pins,
+        };
+        kernel.set_timeouts(&config.timeouts)?;
+        kernel.guard.set_vlans(&vlan::children(&kernel.interfaces)).map_err(|error| program_fault("hr_vlan", &error))?;
+        kernel.waiting = kernel.generations.generation() == 0 && !kernel.pins.other_maps().is_empty();
+        if !kernel.waiting {
+            kernel.attach()?;
+        }
+        Ok(kernel)
+    }
+
+    /// Detaches everything and removes the pins: after this nothing is enforced.
+    ///
+    /// # Errors
+    /// If the pins cannot be removed; hooks without pins are detached all the same.
+    pub fn detach_all(self) -> Result<(), OpenError> {
+        self.attached.into_iter().for_each(Attached::detach);
+        let path = self.pins.maps();
+        self.pins.remove_all().map_err(|source| OpenError::Pins { path, source })
+    }
+
+    /// Whether the programs of another layout are still enforcing, until the next activation.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
+    fn attach(&mut self) -> Result<(), OpenError> {
+        let mut attached = Vec::new();
+        for interface in &self.interfaces {
+            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, self.ways)?);
+        }
+        self.attached = attached;
+        attach::drop_others(&self.pins, &self.interfaces);
+        self.object.pin_programs(&self.pins)?;
+        self.pins.remove_other_maps();
+        Ok(())
+    }
+
+    fn set_timeouts(&mut self, timeouts: &crate::Timeouts) -> Result<(), OpenError> {
+        let words = size_of::<TimeoutTicks>() / 4;
+        let mut map = self.object.mapped("hr_timeouts", words)?;
+        self.object.read_clocks().map_err(|error| program_fault("hr_clock", &error))?;
+        let at = |field: usize| self.probe.load64(field / 8);
+        let jiffies = at(std::mem::offset_of!(Probe, jiffies));
+        let clock_ns = at(std::mem::offset_of!(Probe, clock_ns));
+        map.write(0, &clock::ticks(timeouts, clock::jiffies_per_second(jiffies, clock_ns)));
+        Ok(())
+    }
+
+    /// What the half of a generation says to a frame.
+    fn ask(&mut self, hook: Hook, generation: u32, frame: &[u8]) -> Result<Judgement, JudgeError> {
+        self.probe.store(std::mem::offset_of!(Probe, ifindex) / 4, hook.ifindex);
+        self.probe.store(std::mem::offset_of!(Probe, generation) / 4, generation);
+        let xdp = self.by_xdp(hook);
+        self.object.ask(hook, xdp, frame)?;
+        let word = |field: usize| self.probe.load(field / 4);
+        let number = word(std::mem::offset_of!(Probe, reason));
+        let reason = Reason::from_number(number).ok_or(JudgeError::UnknownReason(number))?;
+        Ok(Judgement {
+            pass: reason.passes(),
+            reason,
+            ingress_rule: word(std::mem::offset_of!(Probe, in_rule)),
+            egress_rule: word(std::mem::offset_of!(Probe, out_rule)),
+        })
+    }
+
+    fn by_xdp(&self, hook: Hook) -> bool {
+        self.attached
+            .iter()
+            .any(|a| a.hook == hook && matches!(a.attachment, Attachment::XdpNative | Attachment::XdpGeneric))
+    }
+
+    fn prove(&mut self, generation: u32, obligations: &[Obligation]) -> Result<(), PrepareError> {
+        for obligation in obligations {
+            let (ifindex, direction) = obligation.hook;
+            let hook = Hook { ifindex, direction };
+            let answer = self.ask(hook, generation, &obligation.frame)?;
+            if answer.reason.is_guard() != obligation.must_pass {
+                return Err(PrepareError::Obligation {
+                    hook,
+                    why: obligation.why.clone(),
+                    expected: if obligation.must_pass { "a yes of the guard" } else { "no yes of the guard" },
+                    answer: answer.reason.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Enforcer for Kernel {
+    fn set_guard(&mut self, guard: &Guard) -> Result<(), GuardSetError> {
+        self.guard.set(guard)
+    }
+
+    fn prepare(&mut self, revision: u64, image: &Image, obligations: &[Obligation]) -> Result<Prepared, PrepareError> {
+        let sizes = self.generations.sizes();
+        if let Some((table, needed, available)) = sizes.misfit(&image.tables) {
+            return Err(PrepareError::TooLarge { table: table.name(), needed, available });
+        }
+        if image.rules.len() > sizes.rules as usize {
+            let (needed, available) = (image.rules.len(), sizes.rules as usize);
+            return Err(PrepareError::TooLarge { table: "rules", needed, available });
+        }
+        let expected = image.digest();
+        self.generations.wait_for_grace().map_err(PrepareError::Grace)?;
+        let generation = self.generations.next();
+        self.generations.fill(&image.tables, revision, image.rules.len(), expected);
+        let found = self.generations.digest(generation);
+        if found != expected {
+            return Err(PrepareError::Digest { expected, found });
+        }
+        self.prove(generation, obligations)?;
+        Ok(Prepared { generation, revision, digest: expected, proven: obligations.len() })
+    }
+
+    fn activate(&mut self, prepared: Prepared) -> Result<Active, ActivateError> {
+        let expected = self.generations.next();
+        let recorded = self.generations.recorded(expected);
+        let active = Active { generation: prepared.generation, revision: prepared.revision, digest: prepared.digest };
+        if recorded != Some(active) {
+            return Err(ActivateError::Stale { prepared: prepared.generation, expected });
+        }
+        self.generations.flip(prepared.generation);
+        if self.waiting {
+            self.attach().map_err(|error| ActivateError::Exchange(Box::new(error)))?;
+            self.waiting = false;
+        }
+        Ok(active)
+    }
+
+    fn active(&self) -> Option<Active> {
+        self.generations.active()
+    }
+
+    fn attest(&mut self) -> Result<Attestation, AttestError> {
+        let active = self.generations.active();
+        Ok(Attestation {
+            active,
+            digest: active.map(|active| self.generations.digest(active.generation)),
+            programs: self.object.tags().map_err(AttestError::Programs)?,
+            hooks: self.attached.iter().map(state_of).collect(),
+            disarmed: self.generations.disarmed(),
+        })
+    }
+
+    fn judge(&mut self, hook: Hook, frame: &[u8]) -> Result<Judgement, JudgeError> {
+        let generation = self.generations.generation();
+        self.ask(hook, generation, frame)
+    }
+
+    fn counters(&mut self) -> Result<Counters, CountersError> {
+        let mut reasons = Vec::new();
+        for (hook, direction) in [Direction::Ingress, Direction::Egress].into_iter().enumerate() {
+            let counts = Reason::ALL.iter().map(|r| (direction, *r, self.generations.reason_count(hook, r.number())));
+            reasons.extend(counts);
+        }
+        Ok(Counters { generation: self.generations.generation(), rules: self.generations.rule_counts(), reasons })
+    }
+
+    fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {
+        self.generations.set_disarmed(disarmed);
+        Ok(())
+    }
+
+    fn disarmed(&self) -> bool {
+        self.generations.disarmed()
+    }
+
+    fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
+        let mut statuses = Vec::new();
+        for interface in self.interfaces.clone() {
+            statuses.extend(self.check_interface(&interface));
+        }
+        Ok(statuses)
+    }
+}
+
+impl Kernel {
+    /// Looks at the hooks of one interface and attaches what is missing.
+    fn check_interface(&mut self, interface: &LocalInterface) -> Vec<HookStatus> {
+        let here = |attached: &&Attached| attached.hook.ifindex == interface.ifindex;
+        let broken = self.attached.iter().filter(here).any(|attached| attached.in_place().is_err());
+        let complete = self.attached.iter().filter(here).count() == 2;
+        // Under clsact there is no link to ask: putting the filter in its place again is the question and the repair.
+        let clsact = self.attached.iter().filter(here).any(|attached| attached.attachment == Attachment::Clsact);
+        if self.waiting || (complete && !broken && !clsact) {
+            return self.attached.iter().filter(here).map(state_of).collect();
+        }
+        match attach::attach_interface(&mut self.object, &self.pins, interface, self.ways) {
+            Ok(fresh) => {
+                let before: Vec<(Hook, bool)> =
+                    self.attached.iter().filter(here).map(|attached| (attached.hook, attached.in_place().is_ok())).collect();
+                self.attached.retain(|attached| attached.hook.ifindex != interface.ifindex);
+                let statuses = fresh.iter().map(|attached| {
+                    let was_there = before.contains(&(attached.hook, true)) && !attached.fresh;
+                    attached.status(if was_there { HookState::Attached } else { HookState::Repaired })
+                });
+                let statuses = statuses.collect();
+                self.attached.extend(fresh);
+                statuses
+            }
+            Err(error) => {
+                let because = error.to_string();
+                let missing = |attached: &Attached| match attached.in_place() {
+                    Ok(()) => attached.status(HookState::Attached),
+                    Err(_) => attached.status(HookState::Missing { because: because.clone() }),
+                };
+                self.attached.iter().filter(here).map(missing).collect()
+            }
+        }
+    }
+}
+
+fn state_of(attached: &Attached) -> HookStatus {
+    attached.status(match attached.in_place() {
+        Ok(()) => HookState::Attached,
+        Err(because) => HookState::Missing { because },
+    })
+}
+
+fn program_fault(program: &str, error: &dyn std::error::Error) -> OpenError {
+    OpenError::Program { program: program.to_owned(), message: error.to_string() }
+}
+
+fn possible_cpus() -> u32 {
+    let count = aya::util::nr_cpus().ok().and_then(|count| u32::try_from(count).ok());
+    count.unwrap_or(1).max(1)
+}

@@ -1,0 +1,36 @@
+//! Everything that touches bpf(2): programs, maps, links, generations, guard, preflight. The only crate with unsafe code.
+//!
+//! ```text
+//! enforcer error reason     what a node asks of a data path, and what it hears
+//! kernel                    the enforcer in the kernel
+//!   object attach pin       programs; where they are attached; how they outlive the process
+//!   generation guard_maps gate   the tables that packets read
+//!   abi sizes clock vlan sys     what C and Rust share; what the kernel offers
+//! ```
+
+mod abi;
+mod attach;
+mod clock;
+mod enforcer;
+mod error;
+mod gate;
+mod generation;
+mod guard_maps;
+mod kernel;
+mod object;
+mod pin;
+mod reason;
+mod sizes;
+mod sys;
+mod vlan;
+
+pub use enforcer::{
+    Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig, Prepared,
+    TcMode, Timeouts, XdpMode,
+};
+pub use error::{
+    ActivateError, AttachError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, OpenError, PrepareError,
+};
+pub use kernel::Kernel;
+pub use reason::{DROP_FIRST, Reason};
+pub use sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, TableSizes};

@@ -1,0 +1,245 @@
+//! The compiled programs: loading them with their maps, and running the probes.
+
+use std::{fs, io, path::Path};
+
+use aya::{
+    Ebpf, EbpfLoader, TestRun, TestRunOptions,
+    maps::{HashMap, Map, MapData},
+    programs::{Program, ProgramFd, SchedClassifier},
+};
+use policy::Direction;
+
+use crate::{
+    abi::{HOOKS, Probe, REASONS},
+    enforcer::Hook,
+    error::{JudgeError, OpenError},
+    pin::Pins,
+    sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, Placement},
+    sys::{self, Mapped},
+};
+
+/// The object file, as clang made it.
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hedgerow.bpf.o"));
+
+/// Shortest frame that the kernel runs a program on.
+pub(crate) const FRAME_BYTES_MIN: usize = 14;
+/// Longest frame that is judged by test run: XDP takes no more than a page less its overhead.
+pub(crate) const FRAME_BYTES_MAX: usize = 3_400;
+
+/// Every program that is attached somewhere, in the kinds that kernels know.
+pub(crate) const XDP_FRAGS: &str = "hr_xdp_frags";
+pub(crate) const XDP: &str = "hr_xdp";
+pub(crate) const INGRESS: &str = "hr_ingress";
+pub(crate) const EGRESS: &str = "hr_egress";
+const ASK_XDP: &str = "hr_ask_xdp";
+const ASK_INGRESS: &str = "hr_ask_ingress";
+const ASK_EGRESS: &str = "hr_ask_egress";
+const CLOCK: &str = "hr_clock";
+
+/// Largest number of guard entries; see [`policy::guard::GUARD_ENTRIES_MAX`]. Twice that, for the old and the new guard live side by side.
+pub(crate) const GUARD_MAP_ENTRIES: usize = 2 * policy::guard::GUARD_ENTRIES_MAX;
+/// Likewise against spoofing.
+pub(crate) const SPOOF_MAP_ENTRIES: usize = 2 * policy::guard::SPOOF_ENTRIES_MAX;
+
+/// Programs and maps, loaded.
+pub(crate) struct Object {
+    ebpf: Ebpf,
+    /// The XDP program that this kernel takes.
+    pub(crate) xdp: &'static str,
+}
+
+impl Object {
+    /// Loads every program on the maps pinned, making those that are missing.
+    pub(crate) fn load(pins: &Pins, placement: &Placement) -> Result<Object, OpenError> {
+        make_image_map(pins, placement)?;
+        let layout = placement.layout();
+        let mut loader = EbpfLoader::new();
+        for (name, entries) in entries(placement) {
+            loader.map_max_entries(name, entries).map_pin_path(name, pins.map(name));
+        }
+        loader.override_global("hr_layout", &layout, true);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| refused("hedgerow.bpf.o", &error))?;
+        for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, INGRESS, EGRESS] {
+            load_program(&mut ebpf, name)?;
+        }
+        // Kernels before 5.18 know no multi-buffer XDP.
+        let xdp = if load_program(&mut ebpf, XDP_FRAGS).is_ok() { XDP_FRAGS } else { XDP };
+        if xdp == XDP {
+            load_program(&mut ebpf, XDP)?;
+        }
+        Ok(Object { ebpf, xdp })
+    }
+
+    /// The memory of an array map.
+    pub(crate) fn mapped(&self, name: &str, words: usize) -> Result<Mapped, OpenError> {
+        let failed = |source| OpenError::Map { map: name.to_owned(), source };
+        match self.ebpf.map(name) {
+            Some(Map::Array(data)) => Mapped::new(data.fd(), words).map_err(failed),
+            _ => Err(failed(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    /// Takes a hash map out.
+    pub(crate) fn hash<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> Result<HashMap<MapData, K, V>, OpenError> {
+        let failed = |source| OpenError::Map { map: name.to_owned(), source };
+        let map = self.ebpf.take_map(name).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        HashMap::try_from(map).map_err(|error| failed(io::Error::other(error)))
+    }
+
+    /// The descriptor of a loaded program.
+    pub(crate) fn program_fd(&self, name: &str) -> io::Result<&ProgramFd> {
+        let fd = match self.ebpf.program(name) {
+            Some(Program::Xdp(program)) => program.fd(),
+            Some(Program::SchedClassifier(program)) => program.fd(),
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        };
+        fd.map_err(io::Error::other)
+    }
+
+    /// A traffic control program, loaded.
+    pub(crate) fn tc_program(&mut self, name: &str) -> &mut SchedClassifier {
+        let program = self.ebpf.program_mut(name).and_then(|program| program.try_into().ok());
+        program.expect("the object has this program, and load() loaded it")
+    }
+
+    /// Name and tag of each program that is loaded.
+    pub(crate) fn tags(&self) -> Result<Vec<(String, u64)>, String> {
+        let mut tags = Vec::new();
+        for (name, program) in self.ebpf.programs() {
+            let info = match program {
+                Program::Xdp(program) if name == self.xdp || name == ASK_XDP => program.info(),
+                Program::SchedClassifier(program) => program.info(),
+                _ => continue,
+            };
+            tags.push((name.to_owned(), info.map_err(|error| with_sources(&error))?.tag()));
+        }
+        tags.sort();
+        Ok(tags)
+    }
+
+    /// Pins the programs that are attached, replacing the pins of their predecessors.
+    pub(crate) fn pin_programs(&self, pins: &Pins) -> Result<(), OpenError> {
+        for name in [self.xdp, INGRESS, EGRESS] {
+            let path = pins.program(name);
+            let done = remove_if_there(&path).and_then(|()| sys::pin_object(self.program_fd(name)?, &path));
+            done.map_err(|error| refused(name, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the probe of a hook on a frame. The question and the answer are in the probe map.
+    pub(crate) fn ask(&self, hook: Hook, xdp: bool, frame: &[u8]) -> Result<(), JudgeError> {
+        check_length(frame)?;
+        let options = || TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        let result = match hook.direction {
+            Direction::Ingress if xdp => run_xdp(&self.ebpf, ASK_XDP, options()),
+            Direction::Ingress => run_tc(&self.ebpf, ASK_INGRESS, options()),
+            Direction::Egress => run_tc(&self.ebpf, ASK_EGRESS, options()),
+        };
+        result.map_err(JudgeError::TestRun)
+    }
+
+    /// Jiffies and monotonic nanoseconds at one moment are left in the probe map.
+    pub(crate) fn read_clocks(&self) -> Result<(), JudgeError> {
+        let frame = [0; FRAME_BYTES_MIN];
+        run_tc(&self.ebpf, CLOCK, TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() }).map_err(JudgeError::TestRun)
+    }
+}
+
+fn check_length(frame: &[u8]) -> Result<(), JudgeError> {
+    if (FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
+        return Ok(());
+    }
+    Err(JudgeError::Length { bytes: frame.len(), min: FRAME_BYTES_MIN, max: FRAME_BYTES_MAX })
+}
+
+fn run_xdp(ebpf: &Ebpf, name: &str, options: TestRunOptions<'_>) -> Result<(), String> {
+    match ebpf.program(name) {
+        Some(Program::Xdp(program)) => program.test_run(options).map(drop).map_err(|error| with_sources(&error)),
+        _ => Err(format!("no XDP program {name}")),
+    }
+}
+
+fn run_tc(ebpf: &Ebpf, name: &str, options: TestRunOptions<'_>) -> Result<(), String> {
+    match ebpf.program(name) {
+        Some(Program::SchedClassifier(program)) => program.test_run(options).map(drop).map_err(|error| with_sources(&error)),
+        _ => Err(format!("no traffic control program {name}")),
+    }
+}
+
+fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<(), OpenError> {
+    let result = match ebpf.program_mut(name) {
+        Some(Program::Xdp(program)) => program.load(),
+        Some(Program::SchedClassifier(program)) => program.load(),
+        _ => return Err(OpenError::Program { program: name.to_owned(), message: "it is not in the object".to_owned() }),
+    };
+    result.map_err(|error| refused(name, &error))
+}
+
+fn refused(program: &str, error: &dyn std::error::Error) -> OpenError {
+    OpenError::Program { program: program.to_owned(), message: with_sources(error) }
+}
+
+/// An error with everything that caused it.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The loader cannot set the size of a value, so this one map is made here; the loader then finds it pinned.
+fn make_image_map(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
+    let (path, bytes) = (pins.map("hr_image"), placement.image_words() * size_of::<u32>());
+    if path.exists() {
+        return Ok(());
+    }
+    let failed = |source| OpenError::Map { map: "hr_image".to_owned(), source };
+    let size = u32::try_from(bytes).map_err(|_| OpenError::TooLarge { bytes, max: u32::MAX as usize })?;
+    let fd = match sys::create_array("hr_image", size, 2) {
+        Err(error) if error.raw_os_error() == Some(libc::E2BIG) && bytes > IMAGE_BYTES_OLD_KERNELS_MAX => {
+            return Err(OpenError::TooLarge { bytes, max: IMAGE_BYTES_OLD_KERNELS_MAX });
+        }
+        other => other.map_err(failed)?,
+    };
+    let map = MapData::from_fd(fd).map_err(|error| failed(io::Error::other(error)))?;
+    map.pin(&path).map_err(|error| failed(io::Error::other(with_sources(&error))))
+}
+
+/// Maps, by the number of entries that each has.
+fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
+    let sizes = placement.sizes;
+    let count = |value: usize| u32::try_from(value).expect("a few thousand entries");
+    vec![
+        ("hr_live", 1),
+        ("hr_meta", 2),
+        ("hr_image", 2),
+        ("hr_chunks", 2 * sizes.chunks),
+        ("hr_rules", 2 * sizes.rules * placement.cpus),
+        ("hr_reasons", count(HOOKS * REASONS) * placement.cpus),
+        ("hr_gate", 1),
+        ("hr_guard", count(GUARD_MAP_ENTRIES)),
+        ("hr_join", count(2 * policy::guard::JOIN_ENTRIES_MAX)),
+        ("hr_spoof", count(SPOOF_MAP_ENTRIES)),
+        ("hr_vlan", 1_024),
+        ("hr_flows4", sizes.flows),
+        ("hr_flows6", sizes.flows),
+        ("hr_fragments", sizes.fragments),
+        ("hr_sync_fragments", sizes.fragments),
+        ("hr_timeouts", 1),
+        ("hr_probe", 1),
+    ]
+}
+
+/// Words of the probe map.
+pub(crate) const PROBE_WORDS: usize = size_of::<Probe>() / size_of::<u32>();

@@ -1,0 +1,105 @@
+//! Where maps, programs and links are pinned, so that they outlive the process.
+//!
+//! ```text
+//! <bpffs>/hedgerow/maps/<fingerprint>/hr_live …      one directory for each layout of the maps
+//! <bpffs>/hedgerow/progs/hr_egress …                 the programs in force, for whoever wants to look at them
+//! <bpffs>/hedgerow/links/<ifindex>-<name>/xdp …      what is attached
+//! ```
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::error::OpenError;
+
+/// `f_type` of a BPF file system.
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// The directories of one Hedgerow.
+#[derive(Debug, Clone)]
+pub(crate) struct Pins {
+    root: PathBuf,
+    fingerprint: String,
+}
+
+impl Pins {
+    /// Makes the directories that are missing.
+    pub(crate) fn prepare(bpffs: &Path, fingerprint: String) -> Result<Pins, OpenError> {
+        let pins = Pins { root: bpffs.join("hedgerow"), fingerprint };
+        let made = on_bpffs(bpffs).and_then(|()| {
+            [pins.maps(), pins.root.join("progs"), pins.root.join("links")].iter().try_for_each(fs::create_dir_all)
+        });
+        made.map_err(|source| OpenError::Pins { path: bpffs.to_owned(), source })?;
+        Ok(pins)
+    }
+
+    /// The directory of the maps in use.
+    pub(crate) fn maps(&self) -> PathBuf {
+        self.root.join("maps").join(&self.fingerprint)
+    }
+
+    /// The pin of one map.
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
+        self.maps().join(name)
+    }
+
+    /// The pin of one program.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.root.join("progs").join(name)
+    }
+
+    /// The directory of one interface's links.
+    pub(crate) fn links(&self, ifindex: u32, name: &str) -> PathBuf {
+        self.root.join("links").join(format!("{ifindex}-{name}"))
+    }
+
+    /// Directories of links that are there.
+    pub(crate) fn link_directories(&self) -> Vec<PathBuf> {
+        children(&self.root.join("links"))
+    }
+
+    /// Whether there are maps of another layout: what is attached then still uses those.
+    pub(crate) fn other_maps(&self) -> Vec<PathBuf> {
+        let mut others = children(&self.root.join("maps"));
+        others.retain(|path| path.file_name() != Some(OsStr::new(&self.fingerprint)));
+        others
+    }
+
+    /// Removes the maps of other layouts, once nothing is attached that uses them.
+    pub(crate) fn remove_other_maps(&self) {
+        self.other_maps().iter().for_each(|path| remove(path));
+    }
+
+    /// Removes every pin: programs detach, maps go.
+    pub(crate) fn remove_all(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn on_bpffs(path: &Path) -> io::Result<()> {
+    let stat = rustix::fs::statfs(path)?;
+    if i64::from(stat.f_type) == BPF_FS_MAGIC {
+        return Ok(());
+    }
+    Err(io::Error::other("not a BPF file system"))
+}
+
+/// Entries of a directory; none if it cannot be read.
+pub(crate) fn children(path: &Path) -> Vec<PathBuf> {
+    fs::read_dir(path).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+}
+
+/// Removes a pin or a directory of pins; a failure is only worth a warning, for nothing depends on it.
+pub(crate) fn remove(path: &Path) {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    if let Err(error) = removed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a pin could not be removed");
+    }
+}

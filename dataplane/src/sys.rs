@@ -1,0 +1,274 @@
+//! The few bpf(2) commands that the library in use does not offer, memory maps of arrays, and the RCU grace period.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_OBJ_PIN: libc::c_long = 6;
+const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+const NAME_BYTES: usize = 16;
+
+/// The beginning of `union bpf_attr` for BPF_MAP_CREATE, up to the name.
+#[repr(C)]
+#[derive(Default)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; NAME_BYTES],
+}
+
+/// Where a link attaches: `enum bpf_attach_type`, and flags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkKind {
+    attach_type: u32,
+    flags: u32,
+}
+
+impl LinkKind {
+    /// XDP in the driver.
+    pub(crate) const XDP_NATIVE: LinkKind = LinkKind { attach_type: 37, flags: 1 << 2 };
+    /// XDP in the stack.
+    pub(crate) const XDP_GENERIC: LinkKind = LinkKind { attach_type: 37, flags: 1 << 1 };
+    /// TCX ingress, before all others.
+    pub(crate) const TCX_INGRESS: LinkKind = LinkKind { attach_type: 46, flags: 1 << 3 };
+    /// TCX egress, before all others.
+    pub(crate) const TCX_EGRESS: LinkKind = LinkKind { attach_type: 47, flags: 1 << 3 };
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    relative_fd: u32,
+    pad: u32,
+    expected_revision: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ObjectPath {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct InfoByFd {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_link_info`; the rest depends on the type, and for XDP and TCX begins with the interface.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkInfo {
+    pub(crate) link_type: u32,
+    pub(crate) id: u32,
+    pub(crate) program_id: u32,
+    pad: u32,
+    /// 0 when the link was detached or the interface is gone.
+    pub(crate) ifindex: u32,
+    rest: [u32; 11],
+}
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: `attr` is a live object of the size given, laid out as the command expects; the kernel writes only inside it and
+    // inside the buffers that it points to, which outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Creates a memory-mappable array with values of any size.
+pub(crate) fn create_array(name: &str, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
+    let mut attr = MapCreate {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size,
+        max_entries,
+        map_flags: BPF_F_MMAPABLE,
+        ..MapCreate::default()
+    };
+    let length = name.len().min(NAME_BYTES - 1);
+    attr.map_name[..length].copy_from_slice(&name.as_bytes()[..length]);
+    owned(bpf(BPF_MAP_CREATE, &mut attr)?)
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a program to an interface.
+pub(crate) fn create_link(program: impl AsFd, ifindex: u32, kind: LinkKind) -> io::Result<OwnedFd> {
+    let LinkKind { attach_type, flags } = kind;
+    let mut attr = LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags, ..LinkCreate::default() };
+    owned(bpf(BPF_LINK_CREATE, &mut attr)?)
+}
+
+/// Exchanges the program of a link: every packet meets the old one or the new one.
+pub(crate) fn update_link(link: impl AsFd, program: impl AsFd) -> io::Result<()> {
+    let mut attr = LinkUpdate { link_fd: raw(link)?, new_prog_fd: raw(program)?, ..LinkUpdate::default() };
+    bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Pins an object at a path.
+pub(crate) fn pin_object(object: impl AsFd, path: &Path) -> io::Result<()> {
+    let name = c_path(path)?;
+    let mut attr = ObjectPath { pathname: name.as_ptr() as u64, bpf_fd: raw(object)?, file_flags: 0 };
+    bpf(BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Opens the object pinned at a path.
+pub(crate) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let name = c_path(path)?;
+    let mut attr = ObjectPath { pathname: name.as_ptr() as u64, ..ObjectPath::default() };
+    owned(bpf(BPF_OBJ_GET, &mut attr)?)
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+/// What the kernel says of a link.
+pub(crate) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
+    let mut info = LinkInfo::default();
+    let mut attr = InfoByFd {
+        fd: raw(link)?,
+        info_len: u32::try_from(size_of::<LinkInfo>()).expect("a few dozen bytes"),
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
+}
+
+fn raw(fd: impl AsFd) -> io::Result<u32> {
+    u32::try_from(fd.as_fd().as_raw_fd()).map_err(io::Error::other)
+}
+
+/// Waits until every program that was running when it was called has ended (an RCU grace period: `membarrier` with
+/// MEMBARRIER_CMD_GLOBAL is `synchronize_rcu`). A few milliseconds.
+pub(crate) fn wait_for_grace() -> io::Result<()> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: a system call without pointers.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The memory of an array map. Programs read it concurrently; this process is the only one that writes what programs only read.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    start: NonNull<u32>,
+    words: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; all writing goes through `&mut self` or atomics.
+unsafe impl Send for Mapped {}
+
+impl Mapped {
+    /// Maps `words` words of the array.
+    pub(crate) fn new(map: impl AsFd, words: usize) -> io::Result<Mapped> {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory that Rust knows of.
+        let start = unsafe { mmap(std::ptr::null_mut(), words * size_of::<u32>(), protection, flags, map, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned null"))?;
+        Ok(Mapped { start, words })
+    }
+
+    /// Words from `first` on.
+    pub(crate) fn read(&self, first: usize, count: usize) -> &[u32] {
+        assert!(first + count <= self.words, "read beyond a map of {} words", self.words);
+        // SAFETY: inside the mapping, aligned to pages; while the slice lives nobody writes, for that takes `&mut self` and
+        // programs only read the maps that are read in this way.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(first), count) }
+    }
+
+    /// Stores words from `first` on.
+    pub(crate) fn write(&mut self, first: usize, words: &[u32]) {
+        assert!(first + words.len() <= self.words, "write beyond a map of {} words", self.words);
+        // SAFETY: inside the mapping; `&mut self` excludes every slice from `read`. Programs do not read what is being written:
+        // it is the idle half, or a word of its own that `store` publishes.
+        unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), self.start.as_ptr().add(first), words.len()) }
+    }
+
+    /// Sets words to 0.
+    pub(crate) fn clear(&mut self, first: usize, count: usize) {
+        assert!(first + count <= self.words, "write beyond a map of {} words", self.words);
+        // SAFETY: as for `write`.
+        unsafe { std::ptr::write_bytes(self.start.as_ptr().add(first), 0, count) }
+    }
+
+    /// One word, in one piece.
+    pub(crate) fn load(&self, word: usize) -> u32 {
+        assert!(word < self.words, "read beyond a map of {} words", self.words);
+        // SAFETY: inside the mapping and aligned; programs access it as a whole word too.
+        unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(word)) }.load(Ordering::Acquire)
+    }
+
+    /// Stores one word in one piece, after everything that was stored before.
+    pub(crate) fn store(&self, word: usize, value: u32) {
+        assert!(word < self.words, "write beyond a map of {} words", self.words);
+        // SAFETY: as for `load`.
+        unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(word)) }.store(value, Ordering::Release);
+    }
+
+    /// One 64-bit word, which a program may be counting up, by its number.
+    pub(crate) fn load64(&self, index: usize) -> u64 {
+        self.cell64(index).load(Ordering::Relaxed)
+    }
+
+    /// Stores one 64-bit word by its number.
+    pub(crate) fn store64(&self, index: usize, value: u64) {
+        self.cell64(index).store(value, Ordering::Release);
+    }
+
+    fn cell64(&self, index: usize) -> &AtomicU64 {
+        assert!(index * 2 + 2 <= self.words, "access beyond a map of {} words", self.words);
+        // SAFETY: inside the mapping, which begins at a page, so multiples of 8 bytes are aligned.
+        unsafe { AtomicU64::from_ptr(self.start.as_ptr().cast::<u64>().add(index)) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` with this length, and every slice borrows from self.
+        if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.words * size_of::<u32>()) } {
+            tracing::warn!(%error, "a map could not be unmapped");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A network namespace and a BPF file system for one test, and a peer on the other end of a veth pair. Everything goes when it is
+//! dropped, or with the thread at the latest.
+
+use std::{
+    net::IpAddr,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use identity::Role;
+use policy::LocalInterface;
+use rustix::{
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
+    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
+};
+
+/// The test's own end of the pair.
+pub const HERE: &str = "hr0";
+/// The peer's end.
+pub const THERE: &str = "hr1";
+pub const HERE_V4: &str = "10.77.0.1";
+pub const THERE_V4: &str = "10.77.0.2";
+pub const HERE_V6: &str = "fd77::1";
+pub const THERE_V6: &str = "fd77::2";
+
+/// True, having said so, if the test cannot run here.
+pub fn skipped() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: needs root");
+    }
+    !root
+}
+
+/// This thread's own world.
+pub struct Lab {
+    pub bpffs: PathBuf,
+    directory: tempfile::TempDir,
+    peer: Peer,
+}
+
+/// The other end: a process that does nothing in a namespace of its own.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
+impl Lab {
+    /// Moves this thread into new network and mount namespaces and makes the pair.
+    pub fn new() -> Lab {
+        // SAFETY: namespaces are of this thread alone, and a descriptor table is not unshared.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }.unwrap();
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        mount("bpf", directory.path(), "bpf", MountFlags::empty(), None).unwrap();
+        let mut child = Command::new("unshare");
+        let child = child.args(["--net", "sh", "-c", "echo; exec sleep infinity"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut peer = Peer(child);
+        // The line says that the namespace is there.
+        std::io::Read::read_exact(peer.0.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let lab = Lab { bpffs: directory.path().to_owned(), directory, peer };
+        lab.wire();
+        lab
+    }
+
+    fn wire(&self) {
+        let pid = self.peer.0.id();
+        run(&format!("ip link add {HERE} type veth peer name {THERE} netns {pid}"));
+        run("ip link set lo up");
+        for (address, prefix) in [(HERE_V4, 24), (HERE_V6, 64)] {
+            run(&format!("ip addr add {address}/{prefix} dev {HERE} {}", nodad(address)));
+        }
+        run(&format!("ip link set {HERE} up"));
+        for (address, prefix) in [(THERE_V4, 24), (THERE_V6, 64)] {
+            self.there(&format!("ip addr add {address}/{prefix} dev {THERE} {}", nodad(address)));
+        }
+        self.there("ip link set lo up");
+        self.there(&format!("ip link set {THERE} up"));
+    }
+
+    /// The interface as the data path sees it.
+    pub fn interface(&self, role: Role) -> LocalInterface {
+        let addresses = [format!("{HERE_V4}/24"), format!("{HERE_V6}/64")].iter().map(|a| a.parse().unwrap()).collect();
+        LocalInterface { name: HERE.to_owned(), ifindex: ifindex(HERE), role, addresses }
+    }
+
+    /// Runs a command in the peer's namespace.
+    pub fn there(&self, command: &str) {
+        run(&format!("nsenter -t {} -n {command}", self.peer.0.id()));
+    }
+
+    /// Whether a command in the peer's namespace succeeds.
+    pub fn there_ok(&self, command: &str) -> bool {
+        ok(&format!("nsenter -t {} -n {command}", self.peer.0.id()))
+    }
+
+    /// Runs a closure on a thread in the peer's namespace.
+    pub fn at_peer<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.peer.0.id())).unwrap();
+        thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                work()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // The pins go with the file system.
+        let _unmounted = rustix::mount::unmount(self.directory.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+fn nodad(address: &str) -> &'static str {
+    if address.parse::<IpAddr>().unwrap().is_ipv6() { "nodad" } else { "" }
+}
+
+/// The kernel's number of an interface here.
+pub fn ifindex(name: &str) -> u32 {
+    rustix::net::netdevice::name_to_index(
+        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None).unwrap(),
+        name,
+    )
+    .unwrap()
+}
+
+/// Runs a command that must succeed.
+pub fn run(command: &str) {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Whether a command succeeds.
+pub fn ok(command: &str) -> bool {
+    Command::new("sh").args(["-c", command]).output().unwrap().status.success()
+}
