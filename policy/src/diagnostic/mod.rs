@@ -18,12 +18,15 @@ pub const DIAGNOSTICS_MAX: usize = 100;
 /// Characters of the input that a finding repeats.
 const QUOTED_CHARS_MAX: usize = 63;
 
-/// Long texts are not repeated whole in findings.
+/// A text as findings repeat it: not all of a long one, and nothing that a terminal would obey.
 pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(QUOTED_CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
+    let cut = text.char_indices().nth(QUOTED_CHARS_MAX).map(|(end, _)| end);
+    if cut.is_none() && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
     }
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let kept = text[..cut.unwrap_or(text.len())].chars().map(visible);
+    Cow::Owned(kept.chain(cut.map(|_| '…')).collect())
 }
 
 /// One thing that is wrong in a document.

@@ -9,6 +9,8 @@ use crate::document::SourceText;
 
 /// Columns to which long messages are wrapped.
 const WIDTH_COLUMNS: usize = 120;
+/// Longer lines, as JSON without line breaks has, are not shown.
+const LINE_BYTES_MAX: usize = 512;
 
 impl Diagnostics {
     /// Every finding with the line it is about and a caret under the place. `colour`: with ANSI escapes.
@@ -47,12 +49,15 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The bytes that a finding means; `None` if the text has no such line.
+/// The bytes that a finding means; `None` if the text has no such line or it is too long to show.
 fn byte_span(text: &str, finding: &Diagnostic) -> Option<SourceSpan> {
     let index = usize::try_from(finding.line).ok()?.checked_sub(1)?;
     let line = text.split_inclusive('\n').nth(index)?;
     let start: usize = text.split_inclusive('\n').take(index).map(str::len).sum();
     let visible = line.trim_end_matches(['\n', '\r']);
+    if visible.len() > LINE_BYTES_MAX {
+        return None;
+    }
     let column = usize::try_from(finding.column).ok()?.saturating_sub(1);
     let length = usize::try_from(finding.length).ok()?.max(1);
     let bytes = |chars: usize| visible.char_indices().nth(chars).map_or(visible.len(), |(byte, _)| byte);
@@ -64,7 +69,7 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source {
             Some(_) => f.write_str(&self.finding.message),
-            None => write!(f, "{}: {}", self.finding.file, self.finding.message),
+            None => write!(f, "{}", Diagnostic { help: None, ..self.finding.clone() }),
         }
     }
 }

@@ -143,10 +143,10 @@ fn name_error(text: &str) -> Option<String> {
     let ends = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     if !bytes.first().is_some_and(ends) || !bytes.last().is_some_and(ends) {
-        return Some(format!("\"{text}\" does not begin and end with a letter (a-z) or a digit"));
+        return Some(format!("\"{}\" does not begin and end with a letter (a-z) or a digit", shorten(text)));
     }
     let odd = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-' | '.'))?;
-    Some(format!("\"{text}\" has the character {odd:?}"))
+    Some(format!("\"{}\" has the character {odd:?}", shorten(text)))
 }
 
 /// A name like this text that would do.

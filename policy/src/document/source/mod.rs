@@ -77,7 +77,11 @@ fn syntax(source: &SourceText, error: &serde_saphyr::Error) -> Diagnostic {
     let options = RenderOptions::new(&UserMessageFormatter);
     let message = error.without_snippet().render_with_options(options);
     let place = error.location().map_or(Place::UNKNOWN, place);
-    Diagnostic::new(&source.name, place, strip_place(&message)).help("this is not valid YAML or JSON here")
+    let finding = Diagnostic::new(&source.name, place, strip_place(&message));
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { .. } => finding.help("keep one of them"),
+        _ => finding.help("this cannot be read as YAML or JSON"),
+    }
 }
 
 /// The message without the place that the parser appends: a finding says it in front.

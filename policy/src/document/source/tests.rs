@@ -306,6 +306,8 @@ fn g15_findings_are_bounded() {
         read(&format!("apiVersion: hedgerow/v1\nkind: Settings\nmetadata: {{name: a}}\nspec:\n{fields}")).unwrap_err();
     assert_eq!(found.0.len(), crate::diagnostic::DIAGNOSTICS_MAX + 1);
     assert!(found.to_string().ends_with(": and 9900 more findings"), "{found}");
+    let found = refused(&SEGMENT.replace("role: vip", "role: \"\\e[31mvip\""));
+    assert!(found.contains("\"\u{fffd}[31mvip\""), "{found}");
     let found = refused(&format!("? {}\n: 1\n", "x".repeat(100_000)));
     assert!(found.len() < 2_000, "{found}");
 }
@@ -331,6 +333,10 @@ fn rendering_points_at_the_place() {
     assert!(shown.contains("p.yaml:6:15"), "{shown}");
     assert!(shown.contains("addresses: [203.0.113.10/24"), "{shown}");
     assert!(shown.contains("help: write 203.0.113.0/24"), "{shown}");
+    let one_line =
+        [SourceText { name: "p.json".to_owned(), text: format!("{{\"kind\": \"{}\"}}", "x".repeat(100_000)) }];
+    let shown = parse(&one_line).unwrap_err().render(&one_line, false);
+    assert!(shown.contains("p.json:1:10: there is no kind \"xxx") && shown.len() < 2_000, "{shown}");
     let colour = parse(&source).unwrap_err().render(&source, true);
     assert!(colour.contains('\u{1b}') && !shown.contains('\u{1b}'));
 }
