@@ -1,12 +1,13 @@
 //! `cluster init`, `join`, `leave` and `token`.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use super::{
     Exit,
     args::{ClusterCommand, TokenCommand},
     failure::Failure,
     output::Printer,
+    show::instant,
 };
 use crate::{client::Client, view};
 
@@ -21,7 +22,9 @@ pub(super) async fn run(command: ClusterCommand, client: &Client, printer: &mut 
         ClusterCommand::Leave { node } => printer.print(&client.leave(&view::LeaveRequest { node }).await?),
         ClusterCommand::Token(TokenCommand::Create { ttl }) => {
             let request = view::TokenRequest { ttl_ms: Some(milliseconds(ttl)) };
-            printer.print(&client.create_token(&request).await?)
+            let answer = client.create_token(&request).await?;
+            writeln!(printer.terminal.err, "good once, until {}", instant(answer.expires_at_ms))?;
+            printer.print(&answer)
         }
     }
 }

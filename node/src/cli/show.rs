@@ -11,7 +11,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub(super) use self::policy::Validated;
 
 /// An instant of the wall clock, in UTC, to the second.
-fn instant(at_ms: u64) -> String {
+pub(super) fn instant(at_ms: u64) -> String {
     let seconds = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds)
         .ok()

@@ -127,7 +127,7 @@ fn every_kind_of_error_has_its_status_and_says_what_it_says() {
     let message = || "because".to_owned();
     let unavailable = ApiError::Unavailable { message: message(), may_have_committed: false };
     let cases = [
-        (ApiError::findings(vec![finding.clone()]), 400),
+        (ApiError::findings(vec![finding]), 400),
         (ApiError::Forbidden { message: message() }, 403),
         (ApiError::NotFound { message: message(), help: None }, 404),
         (ApiError::Conflict { message: message(), revision: Some(9) }, 409),

@@ -82,7 +82,8 @@ async fn connection(stream: TcpStream, from: SocketAddr, keys: Option<Arc<Server
         },
         Ok(Err(error)) => tracing::info!(%from, %error, "refused: TLS handshake with the API failed"),
         Err(_) => {
-            tracing::info!(%from, limit_ms = HANDSHAKE_MAX.as_millis(), "refused: TLS handshake with the API took too long")
+            let limit_ms = HANDSHAKE_MAX.as_millis();
+            tracing::info!(%from, limit_ms, "refused: TLS handshake with the API took too long");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{instant, line, word};
+use super::{line, word};
 use crate::{
     cli::output::{Show, or_dash, table, write_table},
     view::{ClusterAnswer, Done, Member, Members, TokenAnswer},
@@ -60,10 +60,9 @@ impl Show for ClusterAnswer {
 }
 
 impl Show for TokenAnswer {
-    /// The token alone on its line, so that a script can take it.
+    /// The token and nothing else, so that a script can take it.
     fn show(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", self.token)?;
-        writeln!(out, "# good once, until {}", instant(self.expires_at_ms))
+        writeln!(out, "{}", self.token)
     }
 }
 
