@@ -145,15 +145,16 @@ impl Forming {
             Input::Tick => Tell::All,
             Input::Heard { from, message } => self.hear(from, message),
         };
-        let cast = self.cast_if_ready();
+        let stuck = self.find_stuck();
+        let cast = if stuck.is_none() { self.cast_if_ready() } else { None };
         actions.extend(cast.clone().map(Action::Persist));
         match (tell, cast) {
             (Tell::All, _) | (_, Some(_)) => actions.extend(self.peers.keys().map(|peer| self.tell(peer))),
             (Tell::One(peer), None) => actions.push(self.tell(&peer)),
             (Tell::Nobody, None) => {}
         }
-        actions.extend(self.elect_if_unanimous());
-        actions.extend(self.note_if_stuck());
+        actions.extend(if stuck.is_none() { self.elect_if_unanimous() } else { None });
+        actions.extend(self.note(stuck));
         actions
     }
 
@@ -228,7 +229,7 @@ impl Forming {
     }
 
     fn cast_if_ready(&mut self) -> Option<Ballot> {
-        if self.ballot.is_some() || self.find_stuck().is_some() || self.peers.len() + 1 != self.expect {
+        if self.ballot.is_some() || self.peers.len() + 1 != self.expect {
             return None;
         }
         let set: BTreeSet<_> = self.candidates().map(|candidate| candidate.fingerprint).collect();
@@ -240,7 +241,7 @@ impl Forming {
 
     fn elect_if_unanimous(&mut self) -> Option<Action> {
         let ballot = self.ballot.as_ref().filter(|_| !self.elected)?;
-        let is_whole = self.find_stuck().is_none() && self.peers.len() + 1 == ballot.set().len();
+        let is_whole = self.peers.len() + 1 == ballot.set().len();
         if !is_whole || self.peers.values().any(|peer| peer.ballot() != Some(ballot)) {
             return None;
         }
@@ -250,11 +251,12 @@ impl Forming {
         Some(Action::Elected { lowest: self.lowest(), set })
     }
 
-    fn note_if_stuck(&mut self) -> Option<Action> {
-        let stuck = if self.elected { None } else { self.find_stuck() };
+    /// Remembers why nothing moves, and says so when the reason is a new one.
+    fn note(&mut self, stuck: Option<Stuck>) -> Option<Action> {
+        let stuck = stuck.filter(|_| !self.elected);
         let is_new = stuck != self.stuck;
-        self.stuck = stuck;
-        self.stuck.clone().filter(|_| is_new).map(Action::Stuck)
+        self.stuck.clone_from(&stuck);
+        stuck.filter(|_| is_new).map(Action::Stuck)
     }
 
     fn tell(&self, to: &Fingerprint) -> Action {

@@ -68,6 +68,10 @@ impl Swim {
         self.foca.iter_members().map(|member| (member.id().node, member.id().addr))
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.foca.iter_membership_state().len()
+    }
+
     pub(crate) fn active_count(&self) -> usize {
         self.foca.num_members()
     }

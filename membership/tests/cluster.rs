@@ -283,6 +283,53 @@ fn g12_a_removed_node_is_gone_for_good() {
     }
 }
 
+/// G17 for gossip: whatever has happened, once it is over all nodes see each other, and their events told them so.
+#[test]
+fn g17_after_a_minute_of_faults_all_nodes_agree() {
+    for seed in 0..40 {
+        let mut sim = Sim::new(5, seed);
+        sim.nodes().into_iter().for_each(|node| sim.start(node));
+        sim.network.loss = 0.05;
+        for _ in 0..40 {
+            one_fault(&mut sim);
+            let pause = ms(sim.draw(20..3_000));
+            sim.run_for(pause);
+        }
+        sim.heal();
+        sim.network.loss = 0.0;
+        for node in sim.nodes() {
+            sim.resume(node);
+            if !sim.running().contains(&node) || sim.member(node, node).unwrap().state == MemberState::Left {
+                sim.start(node);
+            }
+        }
+        sim.run_until(HEALED_MAX, "all agree", Sim::is_meshed);
+        sim.run_for(ms(2_000));
+        for node in sim.nodes() {
+            let mut told = sim.told(node);
+            told.insert(node, sim.member(node, node).unwrap());
+            assert_eq!(told.into_values().collect::<Vec<_>>(), sim.members(node), "seed {seed}: the events of {node}");
+        }
+    }
+}
+
+fn one_fault(sim: &mut Sim) {
+    let (a, b, applied_index) = (sim.draw(1..6), sim.draw(1..6), sim.draw(0..100));
+    match sim.draw(0..10) {
+        0 | 1 => sim.kill(n(a)),
+        2 => sim.input(n(a), Input::Leave),
+        3 | 4 => sim.start(n(a)),
+        5 => sim.pause(n(a)),
+        6 => sim.resume(n(a)),
+        7 => {
+            let others: Vec<_> = (1..6).filter(|other| ![a, b].contains(other)).collect();
+            sim.partition(&[&[a, b], &others]);
+        }
+        8 => sim.heal(),
+        _ => sim.set_meta(n(a), Meta { applied_index, ..meta(&format!("lb{b}")) }),
+    }
+}
+
 #[test]
 fn a_cluster_of_forty_holds_together() {
     let mut sim = Sim::new(40, 7);

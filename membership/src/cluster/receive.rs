@@ -61,6 +61,9 @@ impl Cluster {
 
     /// Whether a packet names more nodes than there may be.
     fn would_overflow(&self, packet: &Packet) -> bool {
+        if self.swim.count() + packet.lives().count() <= MEMBERS_MAX {
+            return false; // Even if all of them were new.
+        }
         let known: BTreeSet<_> = self.swim.members().map(|(life, _)| life.node).collect();
         let named: BTreeSet<_> = packet.lives().map(|life| life.node).collect();
         known.len() + named.difference(&known).count() > MEMBERS_MAX

@@ -102,6 +102,8 @@ impl Sim {
         host.incarnation += 1;
         host.process += 1;
         host.paused = false;
+        host.waiting.clear();
+        host.events.clear(); // Of the process before.
         let local = LocalMember { node, addr: addr(node), incarnation: host.incarnation, meta: host.meta.clone() };
         let mut cluster = Cluster::new(local, Config::default(), rng_seed);
         let actions = cluster.start();
@@ -223,6 +225,29 @@ impl Sim {
 
     pub(crate) fn events(&self, node: NodeId) -> Vec<Event> {
         self.hosts[&node].events.iter().map(|(_, event)| event.clone()).collect()
+    }
+
+    /// What follows from the events of a node; must be what it says of the others.
+    pub(crate) fn told(&self, node: NodeId) -> BTreeMap<NodeId, Member> {
+        let mut told: BTreeMap<NodeId, Member> = BTreeMap::new();
+        for event in self.events(node) {
+            let (of, state) = match event {
+                Event::Joined(member) | Event::Changed(member) => {
+                    told.insert(member.node, member);
+                    continue;
+                }
+                Event::Suspected(of) => (of, MemberState::Suspect),
+                Event::Down(of) => (of, MemberState::Down),
+                Event::Left(of) => (of, MemberState::Left),
+            };
+            told.entry(of).and_modify(|member| member.state = state);
+        }
+        told
+    }
+
+    /// Draws from the seed of the simulation.
+    pub(crate) fn draw(&mut self, range: Range<u64>) -> u64 {
+        self.rng.random_range(range)
     }
 
     pub(crate) fn all_events(&self) -> Vec<(NodeId, Duration, Event)> {
