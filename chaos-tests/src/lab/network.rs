@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::namespace::Namespace;
 use super::roof::{Lab, lock};
-use crate::{LabError, run};
+use crate::{LabError, run, wait};
 
 /// The longest name of an interface that the kernel takes, in bytes.
 const INTERFACE_NAME_BYTES_MAX: usize = 15;
+
+/// How long a new link may take to be up.
+const LINK_SECONDS_MAX: Duration = Duration::from_secs(5);
 
 /// A network. Frames between two of its ports can be dropped in both directions, without either side losing its carrier.
 #[derive(Clone)]
@@ -93,6 +97,10 @@ impl Network {
         hub.ip(&["link", "set", &port, "master", "hub", "up"])?;
         machine.ip(&["link", "set", interface, "up"])?;
         lock(&self.inner.ports).insert(machine.short().to_owned(), port);
+        // The kernel reports a new link up a little later; keepalived takes one that is not up for a fault.
+        let is_up =
+            || machine.ip(&["-o", "link", "show", "dev", interface]).is_ok_and(|line| line.contains("state UP"));
+        wait::until_true(&format!("{interface} of {} to be up", machine.short()), LINK_SECONDS_MAX, is_up)?;
         Ok(())
     }
 

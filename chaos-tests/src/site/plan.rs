@@ -11,7 +11,7 @@ use super::balancer::Balancer;
 use super::hosts::{self, Web};
 use crate::invariants::masters_now;
 use crate::lab::{Lab, Namespace, Network};
-use crate::probe::{HttpProbe, peers};
+use crate::probe::{HttpProbe, events, peers};
 use crate::{LabError, wait};
 
 /// Host numbers on the networks.
@@ -21,6 +21,8 @@ const DENIED_HOST: u8 = 202;
 /// How long the daemons may take to elect a master and to connect to each other.
 const SETTLED_SECONDS_MAX: Duration = Duration::from_secs(30);
 
+/// How long VRRP must have been without a change: ten adverts.
+const CALM: Duration = Duration::from_secs(1);
 /// How long agents may take to form a cluster.
 const FORMED_SECONDS_MAX: Duration = Duration::from_secs(60);
 
@@ -127,6 +129,9 @@ impl Site {
 
     fn settled(&self, count: usize) -> Result<(), String> {
         let balancers = &self.balancers[..count];
+        if let Some(age) = youngest_event(balancers).filter(|age| *age < CALM) {
+            return Err(format!("VRRP changed state {age:?} ago"));
+        }
         let masters = masters_now(balancers).map_err(|error| error.to_string())?;
         if masters.len() != 1 {
             return Err(format!("masters: {masters:?}"));
@@ -207,6 +212,14 @@ impl fmt::Display for Forming {
             Self::ByHand => f.write_str("by hand"),
         }
     }
+}
+
+/// How long ago VRRP last changed state on one of these.
+fn youngest_event(balancers: &[Balancer]) -> Option<Duration> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    let last = balancers.iter().filter_map(|one| events(&one.vrrp_events()).last().map(|event| event.at));
+    let last = last.max_by(f64::total_cmp)?;
+    Some(Duration::try_from_secs_f64(now.as_secs_f64() - last).unwrap_or_default())
 }
 
 /// How many of its HAProxy peers a load balancer is connected to.
