@@ -29,6 +29,8 @@ pub(super) struct Memory {
     pub committed_dirty: bool,
     /// Every entry up to this index is on disk.
     pub durable: Option<u64>,
+    /// The index of the first entry of all; 0 except in openraft's suite.
+    begin: u64,
     cache: VecDeque<Cached>,
     cache_bytes: usize,
 }
@@ -49,10 +51,13 @@ impl Memory {
     }
 
     pub(super) fn first_index(&self) -> u64 {
-        self.purged.as_ref().map_or(0, |purged| purged.index + 1)
+        self.purged.as_ref().map_or(self.begin, |purged| purged.index + 1)
     }
 
     pub(super) fn push(&mut self, entry: Entry, bytes: usize) {
+        if self.last.is_none() {
+            self.begin = entry.log_id.index;
+        }
         self.last = Some(entry.log_id);
         self.cache_bytes += bytes;
         self.cache.push_back(Cached { entry, bytes });
@@ -81,6 +86,10 @@ impl Memory {
 
     /// Forgets every entry after `last`.
     pub(super) fn truncate_after(&mut self, last: Option<EntryId>) {
+        let last = last.max(self.purged);
+        if last >= self.last {
+            return;
+        }
         while self.cache.back().is_some_and(|newest| Some(newest.entry.log_id.index) > last.map(|last| last.index)) {
             self.cache_bytes -= self.cache.pop_back().map_or(0, |newest| newest.bytes);
         }

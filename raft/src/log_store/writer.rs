@@ -138,6 +138,7 @@ impl Writer {
                 put(meta, VOTE, &vote)?;
                 Some(Answer::Done(done))
             }
+            Job::Truncate(last, done) if last >= self.last => Some(Answer::Done(done)),
             Job::Truncate(last, done) => {
                 let from = last.map_or(0, |last| last + 1);
                 entries.retain_in(from.., |_, _| false)?;

@@ -9,6 +9,8 @@ mod audit;
 mod image;
 mod members;
 mod policies;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod window;
 
