@@ -2,12 +2,9 @@
 
 mod error;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
-use reqwest::{RequestBuilder, Response};
+use reqwest::{ClientBuilder, RequestBuilder, Response};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use error::ClientError;
@@ -20,13 +17,14 @@ use crate::{
 /// How much longer than the node's own limit a client waits, so that the node's sentence arrives.
 const GRACE: Duration = Duration::from_secs(5);
 /// What stands for the host when the connection is a Unix socket.
-const BASE: &str = "http://hedgerow";
+const UNIX_BASE: &str = "http://hedgerow";
 
 /// A client of the API of one node.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    socket: PathBuf,
+    base: String,
+    agent: String,
 }
 
 impl Client {
@@ -37,18 +35,26 @@ impl Client {
     pub fn unix(socket: &Path) -> Result<Self, ClientError> {
         // reqwest sets TLS up even where only a Unix socket is spoken to. An error says that it is set up already.
         let _already = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .unix_socket(socket)
-            .no_proxy()
-            .tls_certs_only([])
-            .timeout(REQUEST_MAX + GRACE)
-            .build()
-            .map_err(ClientError::Setup)?;
-        Ok(Self { http, socket: socket.to_owned() })
+        let builder = reqwest::Client::builder().unix_socket(socket).tls_certs_only([]);
+        Self::new(builder, UNIX_BASE.to_owned(), socket.display().to_string())
+    }
+
+    /// A client of the agent at this address, with a certificate that it accepts. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be set up.
+    pub fn tls(addr: SocketAddr, config: rustls::ClientConfig) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(config).https_only(true);
+        Self::new(builder, format!("https://{addr}"), addr.to_string())
+    }
+
+    fn new(builder: ClientBuilder, base: String, agent: String) -> Result<Self, ClientError> {
+        let http = builder.no_proxy().timeout(REQUEST_MAX + GRACE).build().map_err(ClientError::Setup)?;
+        Ok(Self { http, base, agent })
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| ClientError::from_send(&self.socket, error))?;
+        let response = request.send().await.map_err(|error| ClientError::from_send(&self.agent, error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -56,8 +62,12 @@ impl Client {
         let bytes = response.bytes().await.map_err(ClientError::Broken)?;
         match serde_json::from_slice::<ErrorBody>(&bytes) {
             Ok(body) => Err(ClientError::Refused(Box::new(body))),
-            Err(_) => Err(ClientError::NotHedgerow { socket: self.socket.clone(), status }),
+            Err(_) => Err(ClientError::NotHedgerow { agent: self.agent.clone(), status }),
         }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
@@ -66,15 +76,15 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.json(self.http.get(format!("{BASE}{path}"))).await
+        self.json(self.http.get(self.url(path))).await
     }
 
     async fn get_with<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T, ClientError> {
-        self.json(self.http.get(format!("{BASE}{path}")).query(query)).await
+        self.json(self.http.get(self.url(path)).query(query)).await
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        self.json(self.http.post(format!("{BASE}{path}")).json(body)).await
+        self.json(self.http.post(self.url(path)).json(body)).await
     }
 
     /// A text, as it is.
@@ -82,7 +92,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn text(&self, path: &str) -> Result<String, ClientError> {
-        self.send(self.http.get(format!("{BASE}{path}"))).await?.text().await.map_err(ClientError::Broken)
+        self.send(self.http.get(self.url(path))).await?.text().await.map_err(ClientError::Broken)
     }
 }
 

@@ -1,10 +1,6 @@
 //! Why a request had no answer, or not the one hoped for.
 
-use std::{
-    error::Error,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, io};
 
 use crate::view::ErrorBody;
 
@@ -15,27 +11,29 @@ pub enum ClientError {
     #[error("cannot set up the HTTP client: {0}")]
     Setup(reqwest::Error),
     /// Nobody listens. Nothing was sent.
-    #[error("cannot reach the agent at {}: {reason}; see `systemctl status hedgerow`, or name its socket with --socket", socket.display())]
+    #[error(
+        "cannot reach the agent at {agent}: {reason}; see `systemctl status hedgerow`, or name its socket with --socket"
+    )]
     Unreachable {
-        /// The socket.
-        socket: PathBuf,
+        /// Its socket or address.
+        agent: String,
         /// What the system said.
         reason: String,
     },
     /// The caller may not use the socket. Nothing was sent.
-    #[error("you may not use the agent's socket {}; run this as root, or as a member of the socket's group", socket.display())]
+    #[error("you may not use the agent's socket {agent}; run this as root, or as a member of the socket's group")]
     NotAllowed {
-        /// The socket.
-        socket: PathBuf,
+        /// Its socket or address.
+        agent: String,
     },
     /// The agent answered that it did not do it.
     #[error("{}", .0.message)]
     Refused(Box<ErrorBody>),
     /// What answers is not an agent.
-    #[error("what answers at {} is not a Hedgerow agent (status {status}); name its socket with --socket", socket.display())]
+    #[error("what answers at {agent} is not a Hedgerow agent (status {status}); name its socket with --socket")]
     NotHedgerow {
-        /// The socket.
-        socket: PathBuf,
+        /// Its socket or address.
+        agent: String,
         /// The HTTP status that it gave.
         status: u16,
     },
@@ -49,20 +47,20 @@ pub enum ClientError {
 
 impl ClientError {
     /// What a failure to send means.
-    pub(super) fn from_send(socket: &Path, error: reqwest::Error) -> Self {
+    pub(super) fn from_send(agent: &str, error: reqwest::Error) -> Self {
         if !error.is_connect() {
             return Self::Broken(error);
         }
         let cause = io_cause(&error);
         match cause.map(io::Error::kind) {
-            Some(io::ErrorKind::PermissionDenied) => Self::NotAllowed { socket: socket.to_owned() },
+            Some(io::ErrorKind::PermissionDenied) => Self::NotAllowed { agent: agent.to_owned() },
             kind => {
                 let reason = match kind {
                     Some(io::ErrorKind::NotFound) => "there is no such socket".to_owned(),
                     Some(io::ErrorKind::ConnectionRefused) => "nobody listens there".to_owned(),
                     _ => cause.map_or_else(|| error.to_string(), ToString::to_string),
                 };
-                Self::Unreachable { socket: socket.to_owned(), reason }
+                Self::Unreachable { agent: agent.to_owned(), reason }
             }
         }
     }

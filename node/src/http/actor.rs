@@ -1,11 +1,9 @@
 //! Who is at the other end of a connection.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use identity::CertName;
 use nix::unistd::{Uid, User};
-use rustls_pki_types::CertificateDer;
 use tokio::net::UnixStream;
-use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+use transport::CertificateInfo;
 
 use crate::peer::{Actor, ApiError};
 
@@ -17,19 +15,9 @@ pub(super) fn of_socket(stream: &UnixStream) -> std::io::Result<Actor> {
     Ok(Actor::new(name))
 }
 
-/// The subject of a client's certificate: the node of a node's certificate, the common name of others.
-pub(super) fn of_certificate(certificate: &CertificateDer<'_>) -> Option<Actor> {
-    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
-    let names = parsed.subject_alternative_name().ok().flatten();
-    let node = names.iter().flat_map(|names| &names.value.general_names).find_map(|name| match name {
-        GeneralName::URI(uri) => uri.parse::<CertName>().ok(),
-        _ => None,
-    });
-    if let Some(name) = node {
-        return Some(Actor::new(name.node.to_string()));
-    }
-    let common = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok().map(str::to_owned));
-    common.filter(|name| !name.is_empty()).map(|name| Actor::new(format!("CN={name}")))
+/// The node that a client's certificate names.
+pub(super) fn of_certificate(certificate: &CertificateInfo) -> Option<Actor> {
+    certificate.name.map(|name| Actor::new(name.node.to_string()))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Actor {

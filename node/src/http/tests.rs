@@ -315,3 +315,5 @@ fn a_stop_is_prompt_and_leaves_nothing_behind() {
     assert!(!socket.exists());
     drop(idle);
 }
+
+mod remote;

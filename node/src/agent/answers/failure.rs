@@ -1,0 +1,32 @@
+//! What went wrong below, in the words of the API.
+
+use raft::{ReadError, Refusal, WriteError};
+
+use crate::peer::ApiError;
+
+/// Why a linearizable read has no answer.
+pub(super) fn read(error: &ReadError) -> ApiError {
+    ApiError::Unavailable { message: error.to_string(), may_have_committed: false }
+}
+
+/// Why a write was not acknowledged.
+pub(super) fn write(error: WriteError) -> ApiError {
+    match error {
+        WriteError::Refused(refusal) => refused(&refusal),
+        WriteError::Unavailable { may_have_committed, .. } => {
+            ApiError::Unavailable { message: error.to_string(), may_have_committed }
+        }
+        other => ApiError::internal(other),
+    }
+}
+
+fn refused(refusal: &Refusal) -> ApiError {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Conflict { current, .. } => ApiError::Conflict { message, revision: Some(*current) },
+        Refusal::UnknownRevision { .. } | Refusal::CompactedRevision { .. } | Refusal::UnknownMember(_) => {
+            ApiError::NotFound { message, help: None }
+        }
+        _ => ApiError::invalid(message),
+    }
+}

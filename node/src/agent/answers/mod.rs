@@ -1,0 +1,118 @@
+//! What the API asks, answered by the running node.
+
+mod cluster;
+mod explain;
+mod failure;
+mod metrics;
+mod policy;
+mod rollout;
+mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{life::Life, mesh::Mesh, site::now_ms};
+use crate::{
+    peer::{Actor, ApiError, Peer},
+    view,
+};
+
+/// How long a request may take that does not say so itself.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long a linearizable read may wait for a quorum.
+const READ_WITHIN: Duration = Duration::from_secs(3);
+
+/// The node behind the API.
+pub struct Answers {
+    life: Arc<Life>,
+}
+
+impl Answers {
+    /// Answers for the node whose life this is.
+    #[must_use]
+    pub fn new(life: Arc<Life>) -> Self {
+        Self { life }
+    }
+
+    fn mesh(&self) -> Result<Arc<Mesh>, ApiError> {
+        let help = "run `hedgerow cluster init` or `hedgerow cluster join TOKEN`, or wait: `hedgerow status --wait 60`";
+        self.life.mesh().ok_or_else(|| ApiError::not_ready("this node is not a member of a cluster yet", help))
+    }
+}
+
+#[async_trait]
+impl Peer for Answers {
+    async fn status(&self) -> Result<view::Status, ApiError> {
+        Ok(status::status(&self.life))
+    }
+
+    async fn members(&self) -> Result<view::Members, ApiError> {
+        Ok(cluster::members(&*self.mesh()?))
+    }
+
+    async fn channels(&self) -> Result<view::Channels, ApiError> {
+        Ok(status::channels(&self.life))
+    }
+
+    async fn policy_documents(&self, query: view::PolicyQuery) -> Result<view::PolicyDocuments, ApiError> {
+        policy::documents(&*self.mesh()?, &query).await
+    }
+
+    async fn apply(&self, actor: &Actor, request: view::ApplyRequest) -> Result<view::ApplyAnswer, ApiError> {
+        rollout::apply(&self.life.site, &*self.mesh()?, actor, request).await
+    }
+
+    async fn diff(&self, request: view::DiffRequest) -> Result<view::DiffAnswer, ApiError> {
+        policy::diff(&*self.mesh()?, &request).await
+    }
+
+    async fn explain(&self, query: view::ExplainQuery) -> Result<view::Explanation, ApiError> {
+        explain::explain(&self.life.site, &*self.mesh()?, &query).await
+    }
+
+    async fn history(&self, consistency: view::Consistency) -> Result<view::History, ApiError> {
+        policy::history(&*self.mesh()?, consistency).await
+    }
+
+    async fn rollback(&self, actor: &Actor, request: view::RollbackRequest) -> Result<view::ApplyAnswer, ApiError> {
+        rollout::rollback(&self.life.site, &*self.mesh()?, actor, request).await
+    }
+
+    async fn segments(&self, consistency: view::Consistency) -> Result<view::Segments, ApiError> {
+        policy::segments(&*self.mesh()?, consistency).await
+    }
+
+    async fn init(&self, actor: &Actor) -> Result<view::ClusterAnswer, ApiError> {
+        cluster::init(&self.life, actor).await
+    }
+
+    async fn join(&self, actor: &Actor, request: view::JoinRequest) -> Result<view::ClusterAnswer, ApiError> {
+        cluster::join(&self.life, actor, &request).await
+    }
+
+    async fn leave(&self, actor: &Actor, request: view::LeaveRequest) -> Result<view::Done, ApiError> {
+        cluster::leave(&self.life, &self.mesh()?, actor, &request).await
+    }
+
+    async fn create_token(&self, actor: &Actor, ttl: Duration) -> Result<view::TokenAnswer, ApiError> {
+        cluster::create_token(&*self.mesh()?, actor, ttl).await
+    }
+
+    async fn disarm(&self, actor: &Actor, reason: String, duration: Duration) -> Result<view::DisarmAnswer, ApiError> {
+        let until_ms = now_ms().saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        let order = view::Disarm { reason, actor: actor.to_string(), until_ms };
+        self.life.disarm(order).await.map_err(ApiError::internal)?;
+        Ok(view::DisarmAnswer { until_ms })
+    }
+
+    async fn arm(&self, _actor: &Actor) -> Result<view::Done, ApiError> {
+        self.life.arm().await.map_err(ApiError::internal)?;
+        Ok(view::Done { message: "this node enforces again".to_owned() })
+    }
+
+    async fn metrics(&self) -> Result<view::MetricsSnapshot, ApiError> {
+        metrics::snapshot(&self.life).await
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading the policy: documents, history, segments, differences.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use policy::{Document, Model, SourceText, model::Scope};
+use raft::State;
+
+use super::{READ_WITHIN, failure};
+use crate::{agent::mesh::Mesh, peer::ApiError, view};
+
+/// The state as fresh as asked for, and the log index at which it was taken (G3).
+pub(super) async fn state(mesh: &Mesh, consistency: view::Consistency) -> Result<(Arc<State>, u64), ApiError> {
+    match consistency {
+        view::Consistency::Local => Ok(mesh.raft.local()),
+        view::Consistency::Linearizable => {
+            let state = mesh.raft.read(READ_WITHIN).await.map_err(|error| failure::read(&error))?;
+            let index = state.applied_index();
+            Ok((state, index))
+        }
+    }
+}
+
+pub(super) async fn documents(mesh: &Mesh, query: &view::PolicyQuery) -> Result<view::PolicyDocuments, ApiError> {
+    let (state, index) = state(mesh, query.consistency).await?;
+    let wanted = |document: &&Document| query.name.as_ref().is_none_or(|name| document.name == *name);
+    let documents: Vec<_> = state.documents.iter().filter(wanted).map(as_value).collect();
+    if let (Some(name), true) = (&query.name, documents.is_empty()) {
+        let names: Vec<&str> = state.documents.iter().map(|document| document.name.as_str()).collect();
+        let help = (!names.is_empty()).then(|| format!("there are: {}", names.join(", ")));
+        return Err(ApiError::NotFound { message: format!("there is no document `{name}`"), help });
+    }
+    let digest = state.revisions.back().map(|revision| revision.digest);
+    Ok(view::PolicyDocuments { revision: state.revision(), index, digest, documents })
+}
+
+fn as_value(document: &Document) -> serde_json::Value {
+    serde_json::from_str(&document.to_json()).expect("the canonical form of a document is JSON")
+}
+
+pub(super) async fn history(mesh: &Mesh, consistency: view::Consistency) -> Result<view::History, ApiError> {
+    let (state, _) = state(mesh, consistency).await?;
+    let active = state.active.as_ref().map(|epoch| epoch.revision);
+    let revisions = state.revisions.iter().rev().map(|revision| view::Revision {
+        number: revision.number,
+        digest: revision.digest,
+        actor: revision.actor.clone(),
+        at_ms: revision.at_ms,
+        message: revision.message.clone(),
+        documents: revision.texts.len() as u64,
+        active: active == Some(revision.number),
+    });
+    Ok(view::History { revisions: revisions.collect() })
+}
+
+pub(super) async fn segments(mesh: &Mesh, consistency: view::Consistency) -> Result<view::Segments, ApiError> {
+    let (state, _) = state(mesh, consistency).await?;
+    let model = policy::validate(&state.documents).map_err(|diagnostics| findings(&diagnostics))?;
+    let built_in = |name: &str, addresses: Vec<String>| view::Segment {
+        name: name.to_owned(),
+        role: "built-in".to_owned(),
+        labels: BTreeMap::new(),
+        addresses,
+        services: Vec::new(),
+        policies: Vec::new(),
+    };
+    let members = crate::agent::compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
+    let mut segments =
+        vec![built_in("any", vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]), built_in("members", members)];
+    segments.extend(model.segments.iter().enumerate().map(|(index, segment)| as_view(&model, index, segment)));
+    segments.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(view::Segments { revision: state.revision(), segments })
+}
+
+fn as_view(model: &Model, index: usize, segment: &policy::model::Segment) -> view::Segment {
+    let applies = model.policies.iter().filter(|policy| match &policy.applies_to {
+        Scope::Any => true,
+        Scope::Segments(segments) => segments.contains(&index),
+        Scope::Members | Scope::Cidr(_) => false,
+    });
+    view::Segment {
+        name: segment.name.clone(),
+        role: segment.role.to_string(),
+        labels: segment.labels.clone(),
+        addresses: segment.addresses.iter().map(ToString::to_string).collect(),
+        services: segment.services.iter().map(|service| format!("{} {}", service.name, service.ports)).collect(),
+        policies: applies.map(|policy| policy.name.clone()).collect(),
+    }
+}
+
+pub(super) async fn diff(mesh: &Mesh, request: &view::DiffRequest) -> Result<view::DiffAnswer, ApiError> {
+    let (state, _) = state(mesh, request.consistency).await?;
+    let given = parse(&request.sources)?;
+    let merged = merge(&state.documents, given, request.prune);
+    policy::validate(&merged).map_err(|diagnostics| findings(&diagnostics))?;
+    Ok(view::DiffAnswer { revision: state.revision(), changes: changes(&state.documents, &merged) })
+}
+
+/// The documents in the files of a request.
+pub(super) fn parse(sources: &[view::Source]) -> Result<Vec<Document>, ApiError> {
+    let texts: Vec<SourceText> =
+        sources.iter().map(|source| SourceText { name: source.name.clone(), text: source.text.clone() }).collect();
+    policy::parse(&texts).map_err(|diagnostics| findings(&diagnostics))
+}
+
+pub(super) fn findings(diagnostics: &policy::Diagnostics) -> ApiError {
+    ApiError::findings(diagnostics.0.iter().cloned().map(view::Finding::from).collect())
+}
+
+/// What the policy would be: a document replaces the one of its kind and name; the others stay, unless pruned.
+pub(super) fn merge(base: &[Document], given: Vec<Document>, prune: bool) -> Vec<Document> {
+    let replaced = |old: &&Document| !given.iter().any(|new| (new.kind(), &new.name) == (old.kind(), &old.name));
+    let mut merged: Vec<Document> = if prune { Vec::new() } else { base.iter().filter(replaced).cloned().collect() };
+    merged.extend(given);
+    merged.sort_by(|one, other| (one.kind(), &one.name).cmp(&(other.kind(), &other.name)));
+    merged
+}
+
+/// What changes from one set of documents to another.
+pub(super) fn changes(old: &[Document], new: &[Document]) -> Vec<view::Change> {
+    let change = |change: policy::Change| view::Change {
+        change: match change.change {
+            policy::ChangeKind::Added => view::ChangeKind::Added,
+            policy::ChangeKind::Removed => view::ChangeKind::Removed,
+            policy::ChangeKind::Changed => view::ChangeKind::Changed,
+        },
+        kind: change.kind,
+        name: change.name,
+        text: change.text,
+    };
+    policy::diff(old, new).changes.into_iter().map(change).collect()
+}

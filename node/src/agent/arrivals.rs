@@ -1,0 +1,121 @@
+//! Hands what arrives at the endpoint to whom it is for.
+
+use std::sync::Arc;
+
+use identity::NodeId;
+use raft::Command;
+use tracing::{debug, info, warn};
+use transport::{Arrival, FormPeer, FrameReceiver, FrameSender, Inbox, StreamKind};
+
+use super::{
+    admission::{FormReply, FormRequest, Grant},
+    control,
+    enrolment::Enrolment,
+    forming::FormingDesk,
+    lead,
+    life::Life,
+    mesh::Mesh,
+    wire::{self, Sink, Source},
+};
+
+/// How long an admission may take to commit.
+const ADMIT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Serves the endpoint's inbox until the endpoint is gone.
+pub async fn serve(life: Arc<Life>, desk: Arc<FormingDesk>, mut inbox: Inbox) {
+    while let Some(arrival) = inbox.recv().await {
+        match arrival {
+            Arrival::Stream { from, kind, sender, receiver } => stream(&life, from, kind, sender, receiver),
+            Arrival::Datagram { from, bytes } => {
+                if let Some(mesh) = life.mesh() {
+                    mesh.gossip.datagram(from, bytes);
+                }
+            }
+            Arrival::Form { peer, sender, receiver } => {
+                tokio::spawn(form(life.clone(), desk.clone(), peer, sender, receiver));
+            }
+            Arrival::Connected { node, addr } => debug!(%node, %addr, "connected"),
+            Arrival::Disconnected { node } => debug!(%node, "disconnected"),
+        }
+    }
+}
+
+/// A stream that arrives before the member has started is dropped: the peer opens another.
+fn stream(life: &Arc<Life>, from: NodeId, kind: StreamKind, sender: FrameSender, receiver: FrameReceiver) {
+    let Some(mesh) = life.mesh() else { return };
+    match wire::channel_of(kind) {
+        Some(channel) => mesh.raft.serve(from, channel, Box::new(Sink(sender)), Box::new(Source(receiver))),
+        None => {
+            tokio::spawn(control(mesh, from, sender, receiver));
+        }
+    }
+}
+
+async fn control(mesh: Arc<Mesh>, from: NodeId, mut sender: FrameSender, mut receiver: FrameReceiver) {
+    let request = match receiver.recv_msg::<control::Request>().await {
+        Ok(Some(request)) => request,
+        Ok(None) => return,
+        Err(error) => return warn!(%from, %error, "a control request was not understood"),
+    };
+    let reply = lead::answer(request, mesh.me(), &mesh.raft, &mesh.ledger);
+    if let Err(error) = sender.send_msg(&reply).await {
+        debug!(%from, %error, "a control answer was not delivered");
+    }
+}
+
+/// Serves someone who has proven a secret, until it hangs up.
+async fn form(
+    life: Arc<Life>,
+    desk: Arc<FormingDesk>,
+    peer: FormPeer,
+    mut sender: FrameSender,
+    mut receiver: FrameReceiver,
+) {
+    loop {
+        let request = match receiver.recv_msg::<FormRequest>().await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(error) => return debug!(%error, "a forming stream ended"),
+        };
+        let reply = match request {
+            FormRequest::Ballot(message) => desk.ballot(&life, &peer, message).await,
+            FormRequest::Collect => desk.collect(&peer),
+            FormRequest::Join(member) => admit(&life, &peer, member).await,
+        };
+        if let Err(error) = sender.send_msg(&reply).await {
+            return debug!(%error, "a forming answer was not delivered");
+        }
+    }
+}
+
+/// Admits a joiner: the cluster uses up the token and gives an id, this member issues the certificate.
+async fn admit(life: &Life, peer: &FormPeer, member: raft::NewMember) -> FormReply {
+    let Some(mesh) = life.mesh() else { return FormReply::NotYet };
+    if member.fingerprint != peer.fingerprint {
+        return FormReply::Refused("the key in the request is not the key of the connection".to_owned());
+    }
+    let name = member.name.clone();
+    let command = Command::Admit { token: peer.secret.0, member };
+    let actor = format!("token:{}", peer.secret);
+    match mesh.raft.write(lead::proposal(&actor, command), ADMIT_WITHIN).await {
+        Ok(outcome) => match outcome.node.ok_or_else(|| "the log gave no node id".to_owned()) {
+            Ok(node) => grant(&mesh, node, peer).inspect(|_| info!(%node, name, "admitted a node")),
+            Err(reason) => Err(reason),
+        }
+        .unwrap_or_else(FormReply::Refused),
+        Err(raft::WriteError::Refused(refusal)) => FormReply::Refused(refusal.to_string()),
+        Err(error) => {
+            warn!(name, %error, "an admission was not committed");
+            FormReply::NotYet
+        }
+    }
+}
+
+fn grant(mesh: &Mesh, node: NodeId, peer: &FormPeer) -> Result<FormReply, String> {
+    let (state, _) = mesh.raft.local();
+    let record = state.members.get(&node).ok_or("this member has not applied the admission yet; ask again")?;
+    let authority = transport::Authority::from_pem(&state.ca_pem).map_err(|error| error.to_string())?;
+    let enrolment = Enrolment::issue(&authority, record, &peer.public_key, std::time::SystemTime::now())
+        .map_err(|error| error.to_string())?;
+    Ok(FormReply::Granted(Grant { enrolment, members: state.members.values().cloned().collect() }))
+}

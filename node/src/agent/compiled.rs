@@ -1,0 +1,99 @@
+//! From the replicated state to an image: deterministic, so that every node comes to the same bytes (G5).
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use identity::NodeId;
+use policy::{CompileLimits, Document, Image, Model};
+use raft::State;
+
+use super::coordinator::Target;
+
+/// A revision, validated and compiled for the members of one state.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Which revision, and what it came to.
+    pub target: Target,
+    /// The validated policy.
+    pub model: Model,
+    /// The addresses of the built-in segment `members`.
+    pub members: Vec<IpAddr>,
+    /// The image.
+    pub image: Image,
+}
+
+/// Why a revision has no image on this node.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileRevisionError {
+    /// The history no longer holds its documents.
+    #[error("revision {0} is no longer in the history of this node; apply its documents again")]
+    Forgotten(u64),
+    /// The documents do not make a policy.
+    #[error("revision {revision} does not validate: {diagnostics}")]
+    Invalid {
+        /// The revision.
+        revision: u64,
+        /// What is wrong.
+        diagnostics: policy::Diagnostics,
+    },
+    /// The policy does not fit.
+    #[error("revision {revision} does not compile: {source}")]
+    TooLarge {
+        /// The revision.
+        revision: u64,
+        /// The limit that was passed.
+        source: policy::CompileError,
+    },
+}
+
+/// Compiles `revision` for the members of `state`. Revision 0 is the empty policy of a new cluster.
+///
+/// # Errors
+/// The revision is forgotten, invalid, or past a limit.
+pub fn compile(state: &State, revision: u64) -> Result<Compiled, CompileRevisionError> {
+    let documents = documents(state, revision).ok_or(CompileRevisionError::Forgotten(revision))?;
+    let model =
+        policy::validate(&documents).map_err(|diagnostics| CompileRevisionError::Invalid { revision, diagnostics })?;
+    let members = routable_addresses(state);
+    let image = policy::compile(&model, &members, &CompileLimits::default())
+        .map_err(|source| CompileRevisionError::TooLarge { revision, source })?;
+    Ok(Compiled { target: Target { revision, image: image.digest() }, model, members, image })
+}
+
+/// The documents of a revision that the history still holds.
+#[must_use]
+pub fn documents(state: &State, revision: u64) -> Option<Vec<Document>> {
+    if revision == 0 {
+        return Some(Vec::new());
+    }
+    state.find_revision(revision)?.documents().ok()
+}
+
+/// The number of the newest revision that is not given up, 0 before the first.
+#[must_use]
+pub fn wanted_revision(state: &State) -> u64 {
+    let latest = state.revision();
+    match &state.aborted {
+        Some(aborted) if aborted.revision == latest => state.active.as_ref().map_or(0, |active| active.revision),
+        _ => latest,
+    }
+}
+
+/// Every address of every member that can be routed to, sorted: a link-local one means another node on each link.
+#[must_use]
+pub fn routable_addresses(state: &State) -> Vec<IpAddr> {
+    let all = state.members.values().flat_map(|member| member.addresses.iter().map(|address| address.addr));
+    let routable: BTreeSet<IpAddr> = all.filter(|addr| !is_link_local(*addr)).collect();
+    routable.into_iter().collect()
+}
+
+fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
+}
+
+/// The members that enforce: all but witnesses.
+pub fn enforcing(state: &State) -> impl Iterator<Item = NodeId> + '_ {
+    state.members.values().filter(|member| !member.witness).map(|member| member.node)
+}

@@ -1,0 +1,185 @@
+//! The state directory: what a node must still know after it was killed.
+//!
+//! Every file is replaced as a whole: written beside, synced, renamed, and the directory synced. A crash leaves the old
+//! content or the new, never half of either.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Only the service's user reads the state: the cluster's CA key lies in it (consensus.md, Identity).
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Why the state directory could not be read or written. Nothing of the old content is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// The operating system refused.
+    #[error("cannot {what} {path}: {source}; check that the directory exists, is writable and has room")]
+    Io {
+        /// What was being done, as a verb.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The file is there, but is not what this program wrote.
+    #[error("{path} is damaged: {message}; restore it from a backup, or leave and join the cluster again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// The state directory of one node.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    directory: PathBuf,
+}
+
+impl Disk {
+    /// Opens the directory, making it when it is missing.
+    ///
+    /// # Errors
+    /// The directory cannot be made or is no directory.
+    pub fn open(directory: &Path) -> Result<Self, DiskError> {
+        let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
+        made.map_err(|source| DiskError::Io { what: "create", path: directory.to_owned(), source })?;
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// The path of something below the directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The content of a file, or `None` when there is no such file.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
+        let path = self.path(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DiskError::Io { what: "read", path, source }),
+        }
+    }
+
+    /// The text of a file, or `None` when there is no such file.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read, or is no text.
+    pub fn read_text(&self, name: &str) -> Result<Option<String>, DiskError> {
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|error| self.damaged(name, &error))
+    }
+
+    /// Replaces a file as a whole; when this returns, the content is durable.
+    ///
+    /// # Errors
+    /// The content could not be made durable; the old content is still there.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), DiskError> {
+        let path = self.path(name);
+        replace(&self.directory, &path, content).map_err(|source| DiskError::Io { what: "write", path, source })
+    }
+
+    /// Removes a file; it is no error that there was none.
+    ///
+    /// # Errors
+    /// The file is there and cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), DiskError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(DiskError::Io { what: "remove", path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a JSON file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what [`Disk::write_json`] wrote.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DiskError> {
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(name, &error))
+    }
+
+    /// Replaces a JSON file as a whole.
+    ///
+    /// # Errors
+    /// As [`Disk::write`].
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), DiskError> {
+        let text = serde_json::to_vec_pretty(value).expect("the node's own records have a JSON form");
+        self.write(name, &text)
+    }
+
+    /// The error for a file whose content is not what this program wrote.
+    pub fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> DiskError {
+        DiskError::Damaged { path: self.path(name), message: error.to_string() }
+    }
+
+    /// Sets aside everything that belongs to a cluster this node has left, under a name with this suffix.
+    ///
+    /// # Errors
+    /// A file cannot be renamed; those before it have been.
+    pub fn archive(&self, names: &[&str], suffix: &str) -> Result<(), DiskError> {
+        for name in names {
+            let (from, to) = (self.path(name), self.path(&format!("{name}.{suffix}")));
+            match fs::rename(&from, to) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(DiskError::Io { what: "rename", path: from, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_back_and_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&folder.path().join("state")).unwrap();
+        assert_eq!(disk.read("incarnation").unwrap(), None);
+        disk.write("incarnation", b"12345").unwrap();
+        disk.write("incarnation", b"7").unwrap();
+        assert_eq!(disk.read_text("incarnation").unwrap().as_deref(), Some("7"));
+        disk.remove("incarnation").unwrap();
+        disk.remove("incarnation").unwrap();
+        assert_eq!(disk.read("incarnation").unwrap(), None);
+    }
+
+    #[test]
+    fn g7_a_damaged_file_is_named_and_not_replayed() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        disk.write("identity.json", b"{\"name\": \"hedgerow://").unwrap();
+        let error = disk.read_json::<serde_json::Value>("identity.json").unwrap_err();
+        assert!(matches!(&error, DiskError::Damaged { path, .. } if path.ends_with("identity.json")), "{error}");
+    }
+}

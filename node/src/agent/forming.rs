@@ -1,0 +1,281 @@
+//! Zero-touch forming: nodes that were started alike find each other, agree unanimously, and one of them mints (G9).
+//!
+//! Who may found what is decided by `membership::forming`, which knows no network. Here are its network and its disk.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use identity::Fingerprint;
+use membership::forming::{Action, Ballot, Candidate, Forming, Input, Message, Status};
+use raft::NewMember;
+use tokio::sync::Notify;
+use tracing::{debug, error, info, warn};
+use transport::{FormPeer, Refusal, Secret, SecretId};
+
+use super::{
+    admission::{FormReply, FormRequest, Grant},
+    disk::DiskError,
+    founding::Founding,
+    life::{Life, Stage},
+    mesh::Mesh,
+    site::{SharedSite, now_ms},
+};
+use crate::config::BootstrapSecret;
+
+/// How often candidates and seeds are spoken to while nothing changes.
+const GREET_EVERY: Duration = Duration::from_millis(250);
+
+/// How long one exchange may take.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(2);
+
+const BALLOT_FILE: &str = "ballot";
+
+/// The desk at which forming nodes and joiners are served.
+pub struct FormingDesk {
+    site: SharedSite,
+    secret: Option<Secret>,
+    book: Mutex<Book>,
+    news: Notify,
+}
+
+/// What the desk knows.
+struct Book {
+    /// The vote, while this node takes part in one.
+    forming: Option<Forming>,
+    /// The outcome of the vote: who mints, and all founders.
+    elected: Option<(Fingerprint, Vec<Candidate>)>,
+    /// What this node minted, if it is the founder.
+    founding: Option<Founding>,
+    /// What the founder granted this node.
+    granted: Option<Grant>,
+}
+
+impl FormingDesk {
+    /// Opens the desk; takes up a vote or a founding of a former start.
+    ///
+    /// # Errors
+    /// The secret or a file of the state directory cannot be read.
+    pub fn open(site: &SharedSite) -> anyhow::Result<Arc<Self>> {
+        let cluster = &site.config.cluster;
+        let secret = match (&cluster.bootstrap_secret_file, cluster.expect) {
+            (Some(path), Some(_)) => read_secret(path)?,
+            _ => None,
+        };
+        let founding = Founding::load(&site.disk)?;
+        let book = Book { forming: None, elected: None, founding, granted: None };
+        Ok(Arc::new(Self { site: site.clone(), secret, book: Mutex::new(book), news: Notify::new() }))
+    }
+
+    /// Tells the endpoint which secrets open this node, and why others do not.
+    pub fn let_in(self: &Arc<Self>, life: &Arc<Life>) {
+        let (desk, life) = (self.clone(), life.clone());
+        self.site.endpoint.set_form_secrets(move |id: &SecretId| {
+            if *id == SecretId::BOOTSTRAP { desk.bootstrap_secret(&life) } else { token_secret(&life, id) }
+        });
+    }
+
+    /// The bootstrap secret opens a node that takes part in a vote, and the founder as long as a founder is missing.
+    fn bootstrap_secret(&self, life: &Life) -> Result<Secret, Refusal> {
+        let open = match life.mesh() {
+            None => self.book().forming.is_some(),
+            Some(mesh) => self.book().founding.as_ref().is_some_and(|founding| {
+                let missing =
+                    |member: &identity::MemberRecord| member.node != mesh.me() && !mesh.gossip.has_met(member.node);
+                founding.members.iter().any(missing)
+            }),
+        };
+        let closed = if life.mesh().is_some() { Refusal::NoLongerForming } else { Refusal::NotReady };
+        self.secret.clone().filter(|_| open).ok_or(closed)
+    }
+
+    /// A candidate tells what it knows; the answer is what this node knows, or the candidate's certificate.
+    pub async fn ballot(self: &Arc<Self>, life: &Life, peer: &FormPeer, message: Message) -> FormReply {
+        if self.book().founding.is_some() {
+            return self.collect(peer);
+        }
+        if life.mesh().is_some() || peer.secret != SecretId::BOOTSTRAP {
+            return FormReply::Refused(Refusal::NoLongerForming.to_string());
+        }
+        if let Err(error) = self.step(Input::Heard { from: peer.fingerprint, message }) {
+            error!(%error, "forming cannot go on");
+        }
+        match &self.book().forming {
+            Some(forming) => FormReply::Ballot(forming.message()),
+            None => FormReply::NotYet,
+        }
+    }
+
+    /// A founder asks for its certificate.
+    pub fn collect(&self, peer: &FormPeer) -> FormReply {
+        let book = self.book();
+        let Some(founding) = &book.founding else { return FormReply::NotYet };
+        let Some(record) = founding.members.iter().find(|member| member.fingerprint == peer.fingerprint) else {
+            return FormReply::Refused(Refusal::NoLongerForming.to_string());
+        };
+        match founding.enrol(record, &peer.public_key) {
+            Ok(enrolment) => FormReply::Granted(Grant { enrolment, members: founding.members.clone() }),
+            Err(error) => FormReply::Refused(error.to_string()),
+        }
+    }
+
+    /// Takes part in the vote until this node is a running member.
+    ///
+    /// # Errors
+    /// The disk fails, or the member cannot be started.
+    pub async fn form(self: &Arc<Self>, life: &Life) -> anyhow::Result<Arc<Mesh>> {
+        self.begin_vote()?;
+        loop {
+            self.step(Input::Tick)?;
+            self.greet_seeds();
+            self.tell_stage(life);
+            if let Some(mesh) = self.conclude().await? {
+                return Ok(mesh);
+            }
+            // News are acted on at once; the greeting is for what was lost.
+            let _ = tokio::time::timeout(GREET_EVERY, self.news.notified()).await;
+        }
+    }
+
+    fn begin_vote(&self) -> anyhow::Result<()> {
+        let expect = self.site.config.cluster.expect.context("zero-touch forming needs `expect` in [cluster]")?;
+        let cast = match self.site.disk.read_text(BALLOT_FILE)? {
+            Some(text) => Some(text.parse::<Ballot>()?),
+            None => None,
+        };
+        let newcomer = self.site.newcomer();
+        let payload = transport::codec::encode(&newcomer)?;
+        let me = Candidate { fingerprint: newcomer.fingerprint, addr: newcomer.endpoint, name: newcomer.name, payload };
+        info!(expect, fingerprint = %me.fingerprint, "forming a cluster");
+        self.book().forming = Some(Forming::new(me, expect, cast));
+        Ok(())
+    }
+
+    /// One step of the vote. A ballot is durable before anyone is told of it.
+    fn step(self: &Arc<Self>, input: Input) -> Result<(), DiskError> {
+        let mut book = self.book();
+        let Some(forming) = &mut book.forming else { return Ok(()) };
+        for action in forming.handle(input) {
+            match action {
+                Action::Persist(ballot) => self.site.disk.write(BALLOT_FILE, ballot.to_string().as_bytes())?,
+                Action::Tell { addr, message, .. } => {
+                    tokio::spawn(self.clone().exchange(addr, FormRequest::Ballot(message)));
+                }
+                Action::Elected { lowest, set } => {
+                    info!(founder = %lowest, founders = set.len(), "all founders agree");
+                    book.elected = Some((lowest, set));
+                    self.news.notify_one();
+                    return Ok(());
+                }
+                Action::Stuck(stuck) => warn!("forming is stuck: {stuck}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn greet_seeds(self: &Arc<Self>) {
+        let book = self.book();
+        let Some(message) = book.forming.as_ref().map(Forming::message) else { return };
+        let known = |seed: &SocketAddr| message.candidates.iter().any(|candidate| candidate.addr == *seed);
+        for seed in self.site.config.cluster.seeds.iter().filter(|seed| !known(seed)) {
+            tokio::spawn(self.clone().exchange(*seed, FormRequest::Ballot(message.clone())));
+        }
+    }
+
+    /// Speaks to one node and takes in what it answers.
+    async fn exchange(self: Arc<Self>, addr: SocketAddr, request: FormRequest) {
+        let asked = tokio::time::timeout(EXCHANGE_WITHIN, self.ask(addr, &request)).await;
+        let outcome = asked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        match outcome {
+            Ok((from, FormReply::Ballot(message))) => {
+                if let Err(error) = self.step(Input::Heard { from, message }) {
+                    error!(%error, "forming cannot go on");
+                }
+            }
+            Ok((_, FormReply::Granted(grant))) => {
+                self.book().granted = Some(grant);
+                self.news.notify_one();
+            }
+            Ok((_, FormReply::NotYet)) => {}
+            Ok((_, FormReply::Refused(reason))) => warn!(%addr, reason, "refused while forming"),
+            Err(reason) => debug!(%addr, reason, "not reached while forming"),
+        }
+    }
+
+    async fn ask(&self, addr: SocketAddr, request: &FormRequest) -> Result<(Fingerprint, FormReply), String> {
+        let secret = self.secret.as_ref().ok_or("there is no bootstrap secret any more")?;
+        let mut stream = self.site.endpoint.dial_form(addr, secret, None).await.map_err(|error| error.to_string())?;
+        stream.sender.send_msg(request).await.map_err(|error| error.to_string())?;
+        let reply = stream.receiver.recv_msg().await.map_err(|error| error.to_string())?;
+        Ok((stream.peer.fingerprint, reply.ok_or("it hung up")?))
+    }
+
+    /// Mints if this node is the lowest, asks the lowest otherwise; the member once there is one.
+    async fn conclude(self: &Arc<Self>) -> anyhow::Result<Option<Arc<Mesh>>> {
+        let granted = self.book().granted.take();
+        if let Some(grant) = granted {
+            grant.enrolment.save(&self.site.disk)?;
+            return Ok(Some(Mesh::start(&self.site, &grant.enrolment, &grant.members).await?));
+        }
+        let elected = self.book().elected.clone();
+        let Some((lowest, set)) = elected else { return Ok(None) };
+        if lowest != self.site.key.fingerprint() {
+            if let Some(founder) = set.iter().find(|candidate| candidate.fingerprint == lowest) {
+                tokio::spawn(self.clone().exchange(founder.addr, FormRequest::Collect));
+            }
+            return Ok(None);
+        }
+        let founders = set
+            .iter()
+            .map(|candidate| transport::codec::decode(&candidate.payload))
+            .collect::<Result<Vec<NewMember>, _>>()?;
+        let founding = Founding::mint(&self.site.disk, founders)?;
+        self.book().founding = Some(founding.clone());
+        Ok(Some(founding.begin(&self.site).await?))
+    }
+
+    fn tell_stage(&self, life: &Life) {
+        let status = self.book().forming.as_ref().map(Forming::status);
+        let sentence = match status {
+            None => "the other founders".to_owned(),
+            Some(Status::Gathering { expect, heard }) => {
+                format!("{} of {expect} founders, heard of: {}", heard.len(), heard.join(", "))
+            }
+            Some(Status::Voting { missing }) => format!("the ballots of {}", missing.join(", ")),
+            Some(Status::Elected { .. }) => "its certificate from the founder".to_owned(),
+            Some(Status::Stuck(stuck)) => stuck.to_string(),
+        };
+        life.enter(Stage::Forming(sentence));
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Entries are replaced as a whole: a panic elsewhere leaves none half-written.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The secret may be gone once the cluster has formed: then it opens nothing.
+fn read_secret(path: &std::path::Path) -> anyhow::Result<Option<Secret>> {
+    match BootstrapSecret::read(path) {
+        Ok(secret) => Ok(Some(Secret::bootstrap(secret.bytes())?)),
+        Err(crate::config::SecretError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The secret of a token that the cluster knows and nobody has used.
+fn token_secret(life: &Life, id: &SecretId) -> Result<Secret, Refusal> {
+    let mesh = life.mesh().ok_or(Refusal::NotReady)?;
+    let (state, _) = mesh.raft.local();
+    let token = state.tokens.get(&id.0).ok_or(Refusal::Unknown)?;
+    // A used token still opens the stream: its one user may have lost the answer, and the log tells it from others.
+    if token.used_by.is_none() && token.expires_ms <= now_ms() {
+        return Err(Refusal::Expired);
+    }
+    Ok(Secret::from_hash(*id, token.secret_hash).for_cluster(mesh.name.cluster))
+}

@@ -1,0 +1,271 @@
+//! A running member: Raft, gossip, the reconcile loop and the leader's loop, wired together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use identity::{CertName, MemberRecord, NodeId};
+use membership::{Attested, Meta};
+use raft::{Command, Genesis, Raft, RaftConfig};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error, info, warn};
+use transport::Authority;
+
+use super::{
+    enrolment::Enrolment,
+    gossip::Gossip,
+    lead::{self, Leadership, Ledger},
+    reconcile::{Enforcement, Reconciler, Settings},
+    site::{EnrolError, SharedSite},
+    wire::QuicWire,
+};
+
+/// How often the gossiped metadata follows what the node does.
+const META_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a change of this node's own record may take to commit before it is tried again.
+const RECORD_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long one try to write the first entry of a cluster may take.
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
+
+const RAFT_DIRECTORY: &str = "raft";
+
+/// Why a member could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum MeshError {
+    /// The log cannot be opened.
+    #[error("the replicated log cannot be opened: {0}")]
+    Raft(#[from] raft::StartError),
+    /// The certificate on disk is not accepted.
+    #[error("the node's certificate is not usable: {0}; remove the state directory and join again")]
+    Credentials(#[from] EnrolError),
+}
+
+/// A running member of a cluster.
+pub struct Mesh {
+    /// Who this node is.
+    pub name: CertName,
+    /// The replicated log and its state.
+    pub raft: Raft,
+    /// Who is alive.
+    pub gossip: Gossip,
+    /// What the data path does.
+    pub enforcement: watch::Receiver<Enforcement>,
+    /// The leader's board.
+    pub ledger: Ledger,
+    /// Ends every task of the mesh.
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Mesh {
+    /// Starts everything. `contacts` are members to reach the cluster by until the log says who is in it.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or the certificate is not usable.
+    pub async fn start(
+        site: &SharedSite,
+        enrolment: &Enrolment,
+        contacts: &[MemberRecord],
+    ) -> Result<Arc<Self>, MeshError> {
+        let name = enrolment.name;
+        site.use_enrolment(enrolment)?;
+        let others = contacts.iter().filter(|member| member.node != name.node);
+        site.endpoint.set_directory(others.map(|member| (member.node, member.endpoint)).collect());
+        let config = RaftConfig::new(name.node, site.disk.path(RAFT_DIRECTORY));
+        let raft = Raft::start(config, Arc::new(QuicWire::new(site.endpoint.clone()))).await?;
+        let meta = first_meta(site);
+        let gossip = Gossip::start(name.node, site.listen(), meta, site.disk.clone(), site.endpoint.clone());
+        let settings = Settings {
+            me: name.node,
+            interfaces: site.interfaces.clone(),
+            channels: site.config.channels.clone(),
+            cluster_port: site.listen().port(),
+        };
+        let (reconciler, enforcement) = Reconciler::new(settings, site.endpoint.clone(), site.enforcer.clone());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), stop, tasks };
+        let mesh = Arc::new(mesh);
+        mesh.spawn(site, enrolment.clone(), reconciler);
+        info!(node = %name.node, cluster = %name.cluster, "member running");
+        Ok(mesh)
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn me(&self) -> NodeId {
+        self.name.node
+    }
+
+    /// Stops the tasks and the log; the data path stays attached (G13).
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Err(error) = self.raft.shutdown().await {
+            warn!(%error, "the log did not shut down cleanly; it is recovered at the next start");
+        }
+    }
+
+    /// Writes the first entry of a new cluster as soon as a quorum is there; does nothing where there is one.
+    pub fn found(self: &Arc<Self>, members: Vec<MemberRecord>, genesis: Genesis) {
+        let mesh = self.clone();
+        self.spawn_until_stop(async move {
+            while !mesh.raft.local().0.is_founded() {
+                match mesh.raft.initialise(members.clone(), genesis.clone(), FOUND_WITHIN).await {
+                    Ok(outcome) => info!(index = outcome.index, members = members.len(), "cluster founded"),
+                    Err(error) => debug!(%error, "not founded yet; tried again"),
+                }
+            }
+        });
+    }
+
+    /// Waits until the cluster has been founded, at most `within`; whether it has.
+    pub async fn founded(&self, within: Duration) -> bool {
+        let mut states = self.raft.watch();
+        tokio::time::timeout(within, states.wait_for(|state| state.is_founded())).await.is_ok_and(|state| state.is_ok())
+    }
+
+    fn spawn(self: &Arc<Self>, site: &SharedSite, enrolment: Enrolment, reconciler: Reconciler) {
+        let me = self.me();
+        let leadership = Leadership {
+            me,
+            raft: self.raft.clone(),
+            ledger: self.ledger.clone(),
+            gossip: self.gossip.clone(),
+            enforcement: self.enforcement.clone(),
+        };
+        let reports = lead::report(
+            me,
+            self.raft.clone(),
+            site.endpoint.clone(),
+            self.ledger.clone(),
+            self.enforcement.clone(),
+            self.stop.clone(),
+        );
+        let (states, stop) = (self.raft.watch(), self.stop.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = reconciler.run(states, stop).await {
+                error!(%error, "reconciling has ended");
+            }
+        });
+        self.tasks.spawn(leadership.run(self.stop.clone()));
+        self.tasks.spawn(reports);
+        self.spawn_until_stop(announce(self.clone()));
+        self.spawn_until_stop(follow_meta(self.clone(), site.clone()));
+        self.spawn_until_stop(keep_record(self.clone(), site.clone()));
+        self.spawn_until_stop(renew(self.clone(), site.clone(), enrolment));
+    }
+
+    fn spawn_until_stop(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(task).await });
+    }
+}
+
+fn first_meta(site: &SharedSite) -> Meta {
+    Meta {
+        name: site.config.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        roles: site.interfaces.iter().map(|interface| interface.role.to_string()).collect(),
+        api: site.config.api.listen,
+        witness: site.config.is_witness(),
+        attested: None,
+        applied_index: 0,
+        disarmed: false,
+    }
+}
+
+/// Tells gossip whom the cluster has committed as a member, and whom it has removed.
+async fn announce(mesh: Arc<Mesh>) {
+    let mut states = mesh.raft.watch();
+    let (mut known, mut removed) = (BTreeMap::new(), BTreeSet::new());
+    loop {
+        let state = states.borrow_and_update().clone();
+        for member in state.members.values().filter(|member| member.node != mesh.me()) {
+            if known.insert(member.node, member.endpoint) != Some(member.endpoint) {
+                mesh.gossip.announce(member.node, member.endpoint).await;
+            }
+        }
+        for node in state.removed.keys() {
+            if removed.insert(*node) {
+                mesh.gossip.remove(*node).await;
+            }
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the metadata that gossip spreads equal to what the node does.
+async fn follow_meta(mesh: Arc<Mesh>, site: SharedSite) {
+    let mut every = tokio::time::interval(META_EVERY);
+    let mut told = first_meta(&site);
+    loop {
+        every.tick().await;
+        let mut meta = first_meta(&site);
+        {
+            let enforcement = mesh.enforcement.borrow();
+            meta.attested = enforcement.active.map(|active| Attested {
+                revision: active.revision,
+                generation: active.generation,
+                digest: active.digest,
+            });
+            meta.disarmed = enforcement.disarmed;
+        }
+        meta.applied_index = mesh.raft.local().1;
+        if meta != told {
+            mesh.gossip.set_meta(meta.clone()).await;
+            told = meta;
+        }
+    }
+}
+
+/// Commits this node's own record anew when its name or addresses have changed since it was admitted.
+async fn keep_record(mesh: Arc<Mesh>, site: SharedSite) {
+    let mut states = mesh.raft.watch();
+    while states.changed().await.is_ok() {
+        let wanted = site.record(mesh.me());
+        let state = states.borrow_and_update().clone();
+        if state.members.get(&mesh.me()).is_none_or(|committed| *committed == wanted) {
+            continue;
+        }
+        let proposal = lead::proposal(&format!("system:{}", mesh.me()), Command::UpdateMember(wanted));
+        match mesh.raft.write(proposal, RECORD_WITHIN).await {
+            Ok(_) => info!("this node's addresses have changed; the cluster knows the new ones"),
+            Err(error) => warn!(%error, "the cluster does not know this node's new addresses yet; tried again"),
+        }
+    }
+}
+
+/// Renews the certificate at two thirds of its life. Every member holds the authority and can issue its own.
+async fn renew(mesh: Arc<Mesh>, site: SharedSite, mut enrolment: Enrolment) {
+    const RETRY_EVERY: Duration = Duration::from_secs(60);
+    loop {
+        tokio::time::sleep(enrolment.renew_in(SystemTime::now())).await;
+        match renewed(&mesh, &site) {
+            Ok(fresh) => {
+                info!("certificate renewed");
+                enrolment = fresh;
+            }
+            Err(reason) => error!(reason, "the certificate was not renewed; tried again, the data path stays"),
+        }
+        tokio::time::sleep(RETRY_EVERY).await;
+    }
+}
+
+fn renewed(mesh: &Mesh, site: &SharedSite) -> Result<Enrolment, String> {
+    let (state, _) = mesh.raft.local();
+    let record = state.members.get(&mesh.me()).ok_or("this node is not a member")?;
+    let authority = Authority::from_pem(&state.ca_pem).map_err(|error| error.to_string())?;
+    let fresh = Enrolment::issue(&authority, record, &site.key.public_key(), SystemTime::now())
+        .map_err(|error| error.to_string())?;
+    fresh.save(&site.disk).map_err(|error| error.to_string())?;
+    site.use_enrolment(&fresh).map_err(|error| error.to_string())?;
+    Ok(fresh)
+}

@@ -1,0 +1,178 @@
+//! The inside of a peer: everything that runs between the start of the process and its end.
+
+mod admission;
+mod answers;
+mod arrivals;
+mod compiled;
+mod control;
+mod coordinator;
+mod disk;
+mod enforce;
+mod enrolment;
+mod forming;
+mod founding;
+mod gossip;
+mod interfaces;
+mod joining;
+mod lead;
+mod life;
+mod mesh;
+mod reconcile;
+mod site;
+mod wire;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes};
+use policy::LocalInterface;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use transport::{BindConfig, Endpoint, Limits, NodeKey};
+
+use self::{
+    answers::Answers,
+    disk::Disk,
+    enforce::EnforcerHandle,
+    enrolment::Enrolment,
+    forming::FormingDesk,
+    founding::Founding,
+    life::{Life, Stage},
+    mesh::Mesh,
+    site::Site,
+};
+use crate::{
+    config::{Config, DataplaneMode, XdpMode},
+    http,
+    metrics::Metrics,
+    service_manager,
+};
+
+const KEY_FILE: &str = "node.key";
+
+/// Runs the agent until it is told to stop or has left its cluster.
+///
+/// # Errors
+/// The node cannot be started: the sentence says what is wrong and what to do.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let disk = Disk::open(&config.state_dir)?;
+    let key = node_key(&disk)?;
+    let interfaces = interfaces::read(&config.interfaces)?;
+    let bind = BindConfig { listen: config.cluster.listen, limits: Limits::default(), key: key.clone() };
+    let (endpoint, inbox) = Endpoint::bind(bind)?;
+    let enforcer = EnforcerHandle::spawn(open_enforcer(&config, &interfaces)?);
+    let tls_keys = watch::Sender::new(None);
+    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, interfaces, tls_keys });
+    let life = Life::new(site.clone());
+    life.resume_disarm().await.context("cannot take up the order to disarm")?;
+    let desk = FormingDesk::open(&site)?;
+    desk.let_in(&life);
+    tokio::spawn(arrivals::serve(life.clone(), desk.clone(), inbox));
+
+    let stop = CancellationToken::new();
+    let api = open_api(&life, &stop).await?;
+    service_manager::ready("answering; not a member yet");
+    tokio::spawn(service_manager::watchdog(|| true, stop.clone()));
+    let begun = tokio::spawn(begin(life.clone(), desk));
+    let ended = until_end(&life, begun).await;
+    service_manager::stopping();
+    end(&life, stop, api).await;
+    ended
+}
+
+fn node_key(disk: &Disk) -> anyhow::Result<NodeKey> {
+    if let Some(pem) = disk.read_text(KEY_FILE)? {
+        return Ok(NodeKey::from_pem(&pem).map_err(|error| disk.damaged(KEY_FILE, &error))?);
+    }
+    let key = NodeKey::generate()?;
+    disk.write(KEY_FILE, key.to_pem().as_bytes())?;
+    info!(fingerprint = %key.fingerprint(), "made a new key for this node");
+    Ok(key)
+}
+
+fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Box<dyn Enforcer>> {
+    if config.dataplane.mode != DataplaneMode::Kernel {
+        anyhow::bail!("TEMP");
+    }
+    let kernel = Kernel::open(KernelConfig {
+        bpffs: config.dataplane.bpffs.clone(),
+        interfaces: interfaces.to_vec(),
+        sizes: TableSizes::default(),
+        xdp: match config.dataplane.xdp {
+            XdpMode::Auto => dataplane::XdpMode::Auto,
+            XdpMode::Native => dataplane::XdpMode::Native,
+            XdpMode::Generic => dataplane::XdpMode::Generic,
+            XdpMode::Off => dataplane::XdpMode::Off,
+        },
+        tc: dataplane::TcMode::default(),
+        timeouts: dataplane::Timeouts::default(),
+    });
+    Ok(Box::new(kernel.context("the data path cannot be opened")?))
+}
+
+/// The listeners of the API while they run.
+type Api = tokio_util::task::TaskTracker;
+
+async fn open_api(life: &Arc<Life>, stop: &CancellationToken) -> anyhow::Result<Api> {
+    let api = Api::new();
+    let peer = Arc::new(Answers::new(life.clone()));
+    let metrics = Arc::new(Metrics::new(&life.site.config.name));
+    let router = http::router(http::Api { peer, metrics });
+    let local = http::UnixApi::bind(&life.site.config.api.socket)?;
+    api.spawn(local.serve(router.clone(), stop.clone()));
+    if let Some(addr) = life.site.config.api.listen {
+        let remote = http::TlsApi::bind(addr).await?;
+        api.spawn(remote.serve(router, life.site.tls_keys.subscribe(), stop.clone()));
+    }
+    Ok(api)
+}
+
+/// Becomes a member again, or for the first time if the configuration says how.
+async fn begin(life: Arc<Life>, desk: Arc<FormingDesk>) -> anyhow::Result<()> {
+    let _passage = life.passage.lock().await;
+    let site = &life.site;
+    let mesh = match (Founding::load(&site.disk)?, Enrolment::load(&site.disk)?) {
+        (Some(founding), _) => founding.begin(site).await?,
+        (None, Some(enrolment)) => Mesh::start(site, &enrolment, &[]).await?,
+        (None, None) if site.config.cluster.expect.is_some() => desk.form(&life).await?,
+        (None, None) => return Ok(()),
+    };
+    life.enter(Stage::Running(mesh));
+    Ok(())
+}
+
+async fn until_end(life: &Arc<Life>, begun: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stages = life.stages();
+    let mut begun = Some(begun);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            outcome = async { begun.as_mut().expect("polled only while there").await }, if begun.is_some() => {
+                outcome.context("the start ended in a panic")??;
+                begun = None;
+            }
+            _ = stages.changed() => match &*stages.borrow_and_update() {
+                Stage::Running(mesh) => service_manager::status(&format!("{} of cluster {}", mesh.me(), mesh.name.cluster)),
+                Stage::Left(_) => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn end(life: &Arc<Life>, stop: CancellationToken, api: Api) {
+    stop.cancel();
+    api.close();
+    api.wait().await;
+    if let Some(mesh) = life.mesh() {
+        mesh.shutdown().await;
+    }
+    life.site.endpoint.shutdown().await;
+    info!("stopped; the data path stays attached");
+}

@@ -1,0 +1,325 @@
+//! Makes this node's data path what the cluster has agreed on, and keeps it so.
+//!
+//! The data path is a function of the current state, never of how it came about: each round looks at the newest state
+//! only. A round (1) gives the guard its entries, (2) activates the committed epoch, (3) prepares the newest revision.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dataplane::{Active, Hook, HookState, HookStatus};
+use identity::NodeId;
+use policy::{Channel, Guard, LocalInterface, Obligation};
+use raft::State;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use transport::{DenyList, Endpoint};
+
+use super::{
+    compiled::{self, Compiled},
+    coordinator::{Preparation, Report, Target},
+    enforce::{EnforcerGone, EnforcerHandle},
+};
+
+/// How often the hooks are looked at (G20: a foreign detach is repaired within a second).
+const HOOKS_CHECK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long guard entries of departed members stay, so that no packet of the old membership is cut on its way (G0, G12).
+const GUARD_GRACE: Duration = Duration::from_secs(2);
+
+/// What this node's data path does now, for the API and for the leader.
+#[derive(Debug, Clone, Default)]
+pub struct Enforcement {
+    /// The generation that judges packets.
+    pub active: Option<Active>,
+    /// The revision and image that it holds.
+    pub target: Option<Target>,
+    /// The last preparation.
+    pub preparation: Option<Preparation>,
+    /// The policy of the active generation, for `explain`.
+    pub compiled: Option<Arc<Compiled>>,
+    /// The sync flows that are open now.
+    pub guard: Arc<Guard>,
+    /// The hooks as last seen.
+    pub hooks: Vec<HookStatus>,
+    /// How often each hook had to be attached again since the process started (G20).
+    pub repaired: BTreeMap<Hook, u64>,
+    /// Whether the data path is told to pass everything.
+    pub disarmed: bool,
+    /// What is wrong now, as sentences; empty when all is well.
+    pub alarms: Vec<String>,
+}
+
+impl Enforcement {
+    /// The report that the leader collects.
+    #[must_use]
+    pub fn report(&self, node: NodeId) -> Report {
+        Report { node, preparation: self.preparation.clone(), active: self.target }
+    }
+}
+
+/// What the loop needs of the configuration.
+pub struct Settings {
+    /// This node.
+    pub me: NodeId,
+    /// Its interfaces.
+    pub interfaces: Vec<LocalInterface>,
+    /// The channels that are declared beside the built-in one.
+    pub channels: Vec<Channel>,
+    /// The port of the cluster's QUIC endpoint.
+    pub cluster_port: u16,
+}
+
+/// The reconcile loop of one node.
+pub struct Reconciler {
+    settings: Settings,
+    endpoint: Endpoint,
+    enforcer: EnforcerHandle,
+    status: watch::Sender<Enforcement>,
+    prepared: Option<(dataplane::Prepared, Arc<Compiled>)>,
+    departing: Option<(Instant, Guard)>,
+}
+
+impl Reconciler {
+    /// A loop that has done nothing yet, and where its results can be watched.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        endpoint: Endpoint,
+        enforcer: EnforcerHandle,
+    ) -> (Self, watch::Receiver<Enforcement>) {
+        let (status, watched) = watch::channel(Enforcement::default());
+        (Self { settings, endpoint, enforcer, status, prepared: None, departing: None }, watched)
+    }
+
+    /// Runs until `stop`, or until the data path's thread is gone.
+    ///
+    /// # Errors
+    /// The data path's thread is gone.
+    pub async fn run(
+        mut self,
+        mut states: watch::Receiver<Arc<State>>,
+        stop: CancellationToken,
+    ) -> Result<(), EnforcerGone> {
+        let mut check = tokio::time::interval(HOOKS_CHECK_EVERY);
+        loop {
+            tokio::select! {
+                changed = states.changed() => if changed.is_err() { return Ok(()) },
+                _ = check.tick() => self.check_hooks().await?,
+                () = stop.cancelled() => return Ok(()),
+            }
+            let state = states.borrow_and_update().clone();
+            self.round(&state).await?;
+        }
+    }
+
+    async fn round(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
+        self.follow_members(state).await?;
+        self.follow_active(state).await?;
+        self.follow_latest(state).await?;
+        // What was just prepared may be what the cluster has already made live without this node.
+        self.follow_active(state).await
+    }
+
+    // --- (1) members -------------------------------------------------------------------------------------------
+
+    async fn follow_members(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
+        if state.members.is_empty() {
+            // The log has not arrived yet: the contacts by which this node was let in are all it knows.
+            return Ok(());
+        }
+        let me = self.settings.me;
+        let others = state.members.values().filter(|member| member.node != me);
+        self.endpoint.set_directory(others.map(|member| (member.node, member.endpoint)).collect());
+        self.endpoint.set_denied(DenyList {
+            nodes: state.removed.keys().copied().collect(),
+            fingerprints: state.denied.as_ref().clone(),
+        });
+        let wanted = match self.wanted_guard(state) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                self.alarm(format!("the guard cannot be built, the last one stays: {error}"));
+                return Ok(());
+            }
+        };
+        self.follow_guard(wanted).await
+    }
+
+    fn wanted_guard(&self, state: &State) -> Result<Guard, policy::GuardError> {
+        let Settings { me, interfaces, channels, cluster_port } = &self.settings;
+        let members: Vec<_> = state.members.values().cloned().collect();
+        let mut all = channels.clone();
+        if let Some(compiled) = &self.status.borrow().compiled {
+            all.extend(compiled.model.channels.iter().cloned());
+        }
+        policy::guard(*me, interfaces, &all, &members, *cluster_port)
+    }
+
+    /// Add before remove: the union of old and new first, the new alone after a grace time.
+    async fn follow_guard(&mut self, wanted: Guard) -> Result<(), EnforcerGone> {
+        let now = Instant::now();
+        let current = self.status.borrow().guard.clone();
+        let pending = self.departing.as_ref().map(|(_, guard)| guard);
+        if pending.unwrap_or(&current) != &wanted {
+            let union = match current.union(&wanted) {
+                Ok(union) => union,
+                Err(error) => {
+                    self.alarm(format!("the guard is not changed, old and new do not fit together: {error}"));
+                    return Ok(());
+                }
+            };
+            self.departing = (union != wanted).then(|| (now + GUARD_GRACE, wanted));
+            return self.set_guard(union).await;
+        }
+        match self.departing.take_if(|(due, _)| *due <= now) {
+            Some((_, guard)) => self.set_guard(guard).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn set_guard(&mut self, guard: Guard) -> Result<(), EnforcerGone> {
+        let entries = guard.entries.len();
+        let shared = Arc::new(guard);
+        let given = shared.clone();
+        match self.enforcer.run(move |enforcer| enforcer.set_guard(&given)).await? {
+            Ok(()) => {
+                info!(entries, "guard set");
+                self.status.send_modify(|status| status.guard = shared);
+            }
+            Err(error) => self.alarm(format!("the guard was not changed: {error}")),
+        }
+        Ok(())
+    }
+
+    // --- (2) the committed epoch ---------------------------------------------------------------------------------
+
+    async fn follow_active(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
+        let Some(epoch) = &state.active else { return Ok(()) };
+        let committed = Target { revision: epoch.revision, image: epoch.image };
+        if self.status.borrow().target == Some(committed) {
+            return Ok(());
+        }
+        if self.prepared.as_ref().is_none_or(|(_, compiled)| compiled.target != committed) {
+            // A node that was away, or slow: it comes to the committed revision by itself. When members have changed
+            // since that epoch its image differs, and the leader brings the next epoch with the new image.
+            if self.status.borrow().target.is_some_and(|target| target.revision == committed.revision) {
+                return Ok(());
+            }
+            self.prepare(state, committed.revision).await?;
+        }
+        match self.prepared.take_if(|(_, compiled)| compiled.target.revision == committed.revision) {
+            Some((prepared, compiled)) => self.activate(prepared, compiled).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn activate(&mut self, prepared: dataplane::Prepared, compiled: Arc<Compiled>) -> Result<(), EnforcerGone> {
+        let target = compiled.target;
+        match self.enforcer.run(move |enforcer| enforcer.activate(prepared)).await? {
+            Ok(active) => {
+                info!(revision = target.revision, generation = active.generation, image = %target.image.short(), "active");
+                self.status.send_modify(|status| {
+                    status.active = Some(active);
+                    status.target = Some(target);
+                    status.compiled = Some(compiled);
+                    status.alarms.clear();
+                });
+            }
+            Err(error) => self.alarm(format!("revision {} was not activated: {error}", target.revision)),
+        }
+        Ok(())
+    }
+
+    // --- (3) the newest revision ---------------------------------------------------------------------------------
+
+    async fn follow_latest(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
+        let revision = compiled::wanted_revision(state);
+        if revision == 0 {
+            return Ok(());
+        }
+        let members = compiled::routable_addresses(state);
+        let fresh = |compiled: &Compiled| compiled.target.revision == revision && compiled.members == members;
+        let failed = matches!(&self.status.borrow().preparation,
+            Some(Preparation::Failed { revision: failed, .. }) if *failed == revision);
+        let live = self.status.borrow().compiled.as_deref().is_some_and(fresh);
+        if failed || live || self.prepared.as_ref().is_some_and(|(_, compiled)| fresh(compiled)) {
+            return Ok(());
+        }
+        self.prepare(state, revision).await
+    }
+
+    async fn prepare(&mut self, state: &Arc<State>, revision: u64) -> Result<(), EnforcerGone> {
+        let started = Instant::now();
+        self.prepared = None;
+        let shared = state.clone();
+        let compiling = tokio::task::spawn_blocking(move || compiled::compile(&shared, revision)).await;
+        let preparation = match compiling.map_err(|_| EnforcerGone)? {
+            Ok(compiled) => self.load(Arc::new(compiled)).await?,
+            Err(error) => Preparation::Failed { revision, reason: error.to_string() },
+        };
+        match &preparation {
+            Preparation::Ready(target) => {
+                info!(revision, image = %target.image.short(), ms = started.elapsed().as_millis(), "prepared and proven");
+            }
+            Preparation::Failed { reason, .. } => error!(revision, reason, "not prepared; the live revision stays"),
+        }
+        self.status.send_modify(|status| status.preparation = Some(preparation));
+        Ok(())
+    }
+
+    async fn load(&mut self, compiled: Arc<Compiled>) -> Result<Preparation, EnforcerGone> {
+        let revision = compiled.target.revision;
+        let obligations = self.obligations();
+        let given = compiled.clone();
+        let loaded = self.enforcer.run(move |enforcer| enforcer.prepare(revision, &given.image, &obligations)).await?;
+        Ok(match loaded {
+            Ok(prepared) => {
+                let target = compiled.target;
+                self.prepared = Some((prepared, compiled));
+                Preparation::Ready(target)
+            }
+            Err(error) => Preparation::Failed { revision, reason: error.to_string() },
+        })
+    }
+
+    fn obligations(&self) -> Vec<Obligation> {
+        Vec::new() // TEMP
+    }
+
+    // --- watching ------------------------------------------------------------------------------------------------
+
+    async fn check_hooks(&mut self) -> Result<(), EnforcerGone> {
+        match self.enforcer.run(|enforcer| enforcer.check_hooks()).await? {
+            Ok(hooks) => self.status.send_if_modified(|status| {
+                let changed = status.hooks != hooks;
+                for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
+                    warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program; attached again");
+                    *status.repaired.entry(hook.hook).or_default() += 1;
+                }
+                status.hooks = hooks;
+                changed
+            }),
+            Err(error) => {
+                self.alarm(format!("the hooks cannot be checked: {error}"));
+                false
+            }
+        };
+        Ok(())
+    }
+
+    fn alarm(&self, sentence: String) {
+        let new = self.status.send_if_modified(|status| {
+            let new = !status.alarms.contains(&sentence);
+            if new {
+                status.alarms.push(sentence.clone());
+            }
+            new
+        });
+        if new {
+            warn!("{sentence}");
+        }
+    }
+}
