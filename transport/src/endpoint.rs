@@ -32,6 +32,7 @@ use crate::{
     quic,
     shared::{SecretLookup, Shared},
     stats::Counters,
+    throttle::Throttle,
     tls::provider,
     verifier::{DiallerVerifier, Note},
 };
@@ -255,7 +256,14 @@ impl Endpoint {
         let peer = self.shared.peers.peer(node);
         // Kept first: should a dial end right now, one of the two flushes finds it.
         peer.keep(bytes);
-        let Begun::Live(link) = dial::begin(&self.shared, node, addr_hint)? else { return Ok(()) };
+        let link = match dial::begin(&self.shared, node, addr_hint) {
+            Ok(Begun::Live(link)) => link,
+            Ok(Begun::Dialling(_)) => return Ok(()),
+            Err(error) => {
+                peer.discard();
+                return Err(error.into());
+            }
+        };
         peer.flush(&link).map_err(|error| match error {
             quinn::SendDatagramError::TooLarge => too_long(link.connection.max_datagram_size().unwrap_or(0)),
             other => DatagramError::Lost { node, reason: other.to_string() },
@@ -329,11 +337,10 @@ fn assemble(config: BindConfig, outlets: Outlets, runtime: Handle) -> Result<Sha
     let alone = Arc::new(alone);
     let mut instance = [0u8; 8];
     SystemRandom::new().fill(&mut instance).map_err(|_| crypto_failed(&"the system gave no random numbers"))?;
-    let transport = quic::transport(&limits);
     let nobody =
         DiallerVerifier { member: None, alone: alone.clone(), denied: Arc::default(), note: Arc::new(Note::default()) };
     let crypto = quic::server_crypto(Arc::new(nobody)).map_err(|e| crypto_failed(&e))?;
-    let server_base = quic::server_base(crypto, transport.clone());
+    let server_base = quic::server_base(crypto, quic::unproven_transport(&limits));
     let socket = |error| BindError::Socket { listen, error };
     let quinn = quinn::Endpoint::new(
         quic::endpoint_config(&key),
@@ -344,12 +351,12 @@ fn assemble(config: BindConfig, outlets: Outlets, runtime: Handle) -> Result<Sha
     .map_err(socket)?;
     Ok(Shared {
         forming: Arc::new(Semaphore::new(limits.forming_max)),
+        transport: quic::transport(&limits),
         limits,
         key,
         alone,
         instance: u64::from_le_bytes(instance),
         quinn,
-        transport,
         server_base,
         member: ArcSwapOption::empty(),
         denied: ArcSwap::default(),
@@ -358,6 +365,7 @@ fn assemble(config: BindConfig, outlets: Outlets, runtime: Handle) -> Result<Sha
         peers: Peers::default(),
         outlets,
         counters: Arc::new(Counters::default()),
+        refusals: Throttle::default(),
         runtime,
         closing: CancellationToken::new(),
     })

@@ -29,6 +29,9 @@ use crate::{
 /// The longest frame while forming or joining, in bytes.
 pub(crate) const FORM_FRAME_BYTES_MAX: usize = 1 << 20;
 
+/// The longest frame from one that has not proven anything yet, in bytes.
+const OPENING_BYTES_MAX: usize = 1024;
+
 /// How long a forming connection stays after both halves of its stream were dropped, so that what was sent arrives.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -227,8 +230,8 @@ pub(crate) async fn accept(
         return;
     };
     match answer(shared, connection, addr, member).await {
-        Ok(Answered::Refused) => {}
-        Ok(Answered::Proven { stream, gone }) => {
+        Ok(None) => {}
+        Ok(Some((stream, gone))) => {
             shared.runtime.spawn(linger(connection.clone(), gone, Some(permit)));
             let FormStream { peer, sender, receiver } = stream;
             info!(%addr, secret = %peer.secret, fingerprint = %peer.fingerprint, "a node proved a secret");
@@ -240,27 +243,24 @@ pub(crate) async fn accept(
         }
         Err(reason) => {
             Counters::add(&shared.counters.proofs_refused);
-            warn!(%addr, "a node was refused: {reason}");
+            shared.log_refusal(addr, &format_args!("a node that wants to join was refused: {reason}"));
             CloseCode::FormRefused.close(connection, &reason);
         }
     }
 }
 
-enum Answered {
-    Proven { stream: FormStream, gone: oneshot::Receiver<()> },
-    Refused,
-}
-
+/// Judges the proof of one who dialled and proves in turn; nothing if it was refused and told so.
 async fn answer(
     shared: &Shared,
     connection: &quinn::Connection,
     addr: SocketAddr,
     member: Option<&Member>,
-) -> Result<Answered, String> {
+) -> Result<Option<(FormStream, oneshot::Receiver<()>)>, String> {
     let (send, receive) = connection.accept_bi().await.map_err(|error| reason_of(&error))?;
     let (context, gone) = context(shared, connection, addr);
     let mut sender = FrameSender::new(send, context.clone());
     let mut receiver = FrameReceiver::new(receive, context);
+    receiver.set_bytes_max(OPENING_BYTES_MAX);
     let opening = receiver.recv_msg::<Opening>().await.map_err(|error| error.to_string())?;
     let opening = opening.ok_or("it ended the stream without a proof")?;
     let peer = form_peer(connection, addr, opening.secret).ok_or(NO_CERTIFICATE)?;
@@ -270,17 +270,18 @@ async fn answer(
         Ok(secret) => {
             let proof = secret.prove(&claim(Side::Acceptor)?);
             sender.send_msg(&Answer::Proven(proof)).await.map_err(|error| error.to_string())?;
-            Ok(Answered::Proven { stream: FormStream { peer, sender, receiver }, gone })
+            receiver.set_bytes_max(FORM_FRAME_BYTES_MAX);
+            Ok(Some((FormStream { peer, sender, receiver }, gone)))
         }
         Err(refusal) => {
             Counters::add(&shared.counters.proofs_refused);
-            warn!(%addr, secret = %opening.secret, "a node was refused: {refusal}");
+            shared.log_refusal(addr, &format_args!("a node that wants to join was refused: {refusal}"));
             // The dialler closes when it has the answer; should it be lost before, that is no second refusal.
             if sender.send_msg(&Answer::Refused(refusal)).await.is_ok() {
                 sender.drained().await;
             }
             CloseCode::FormRefused.close(connection, &refusal.to_string());
-            Ok(Answered::Refused)
+            Ok(None)
         }
     }
 }

@@ -197,6 +197,10 @@ impl FrameReceiver {
         Self { stream, context, received: BytesMut::new(), refused: false }
     }
 
+    pub(crate) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.context.bytes_max = bytes_max;
+    }
+
     /// The next frame; nothing once the peer has ended the stream in good order. May be given up and called again.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{sync::Semaphore, time::timeout};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     CloseCode, FrameReceiver, FrameSender,
@@ -15,7 +15,7 @@ use crate::{
     judge::PeerIdentity,
     link::{GREETING_BYTES_MAX, Greeting, install},
     peers::Link,
-    quic::Protocol,
+    quic::{self, Protocol},
     shared::Shared,
     stats::Counters,
     verifier::Note,
@@ -59,19 +59,21 @@ async fn handshake(shared: &Arc<Shared>, incoming: quinn::Incoming) {
         Ok(Ok(connection)) => connection,
         Ok(Err(reason)) => {
             Counters::add(&shared.counters.handshakes_refused);
-            warn!(%addr, "a connection was refused: {reason}");
+            shared.log_refusal(addr, &format_args!("a connection was refused: {reason}"));
             return;
         }
         Err(_) => {
             Counters::add(&shared.counters.handshakes_timed_out);
-            warn!(%addr, "a connection was given up: its handshake took longer than {} ms", after.as_millis());
+            let took = after.as_millis();
+            shared.log_refusal(addr, &format_args!("a connection was given up: its handshake took over {took} ms"));
             return;
         }
     };
     let greeting = greet(shared, &connection, addr, member, &note);
     if timeout(after, greeting).await.is_err() {
         Counters::add(&shared.counters.handshakes_timed_out);
-        warn!(%addr, "a connection was closed: its greeting took longer than {} ms", after.as_millis());
+        let took = after.as_millis();
+        shared.log_refusal(addr, &format_args!("a connection was closed: its greeting took over {took} ms"));
         CloseCode::TimedOut.close(&connection, "the greeting took too long");
     }
 }
@@ -102,7 +104,7 @@ async fn greet(
         (Some(Protocol::Cluster), Some(Ok(identity)), Some(member)) => {
             if let Err(reason) = welcome(shared, connection, identity, &member).await {
                 Counters::add(&shared.counters.handshakes_refused);
-                warn!(node = %identity.node, %addr, "a connection was closed: {reason}");
+                shared.log_refusal(addr, &format_args!("a connection of {} was closed: {reason}", identity.node));
                 CloseCode::Protocol.close(connection, &reason);
             }
         }
@@ -148,5 +150,6 @@ async fn welcome(
         info!(%node, "a second connection was closed: the pair has one");
         return Ok(());
     }
+    quic::open_up(connection, &shared.limits);
     sender.send_msg(&Greeting { instance: shared.instance }).await.map_err(|error| error.to_string())
 }

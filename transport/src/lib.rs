@@ -32,6 +32,7 @@ mod refusal;
 mod secret;
 mod shared;
 mod stats;
+mod throttle;
 pub mod tls;
 mod token;
 mod verifier;

@@ -120,7 +120,7 @@ impl Peer {
 
     pub(crate) fn end_dial(&self, result: Result<(), DialError>) {
         if result.is_err() {
-            self.lock_pending().clear();
+            self.discard();
         }
         self.state.send_modify(|state| {
             state.dialling = false;
@@ -150,6 +150,11 @@ impl Peer {
             pending.pop_front();
         }
         pending.push_back(datagram);
+    }
+
+    /// Drops the datagrams that were kept: later they would be news from the past.
+    pub(crate) fn discard(&self) {
+        self.lock_pending().clear();
     }
 
     /// Sends the datagrams that were kept.

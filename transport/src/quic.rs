@@ -46,8 +46,10 @@ const CONNECTION_ID_BYTES: usize = 8;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// The same for one connection: streams that nobody reads must not use it up, or votes would wait behind them.
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// The same before the peer has proven who it is.
+const UNPROVEN_WINDOW_BYTES: u32 = 128 << 10;
 /// Received datagrams that wait in quinn, in bytes; more and the oldest go.
-const DATAGRAM_RECEIVE_BYTES: usize = 512 << 10;
+const DATAGRAM_RECEIVE_BYTES: usize = 256 << 10;
 /// Datagrams that wait to be sent, in bytes; more and the oldest go.
 const DATAGRAM_SEND_BYTES: usize = 128 << 10;
 /// First guess of the round trip on a cluster's network: a lost first packet is repeated after three of these.
@@ -60,7 +62,25 @@ const INCOMING_MAX: usize = 1024;
 const INCOMING_BYTES_MAX: u64 = 16 << 10;
 const INCOMING_BYTES_TOTAL_MAX: u64 = 4 << 20;
 
+/// For connections that this node dials: who answers is verified before anything else.
 pub(crate) fn transport(limits: &Limits) -> Arc<quinn::TransportConfig> {
+    Arc::new(transport_config(limits))
+}
+
+/// For connections that arrive: until [`open_up`], one stream and little memory, for anyone may dial.
+pub(crate) fn unproven_transport(limits: &Limits) -> Arc<quinn::TransportConfig> {
+    let mut config = transport_config(limits);
+    config.max_concurrent_bidi_streams(1u32.into()).receive_window(UNPROVEN_WINDOW_BYTES.into());
+    Arc::new(config)
+}
+
+/// Gives a member that has proven itself the room of a member.
+pub(crate) fn open_up(connection: &quinn::Connection, limits: &Limits) {
+    connection.set_receive_window(CONNECTION_WINDOW_BYTES.into());
+    connection.set_max_concurrent_bi_streams(limits.streams_per_peer_max.into());
+}
+
+fn transport_config(limits: &Limits) -> quinn::TransportConfig {
     let mut config = quinn::TransportConfig::default();
     // An idle time-out above what QUIC can express means the largest it can.
     let idle = quinn::IdleTimeout::try_from(limits.idle_timeout).unwrap_or(quinn::VarInt::MAX.into());
@@ -78,7 +98,7 @@ pub(crate) fn transport(limits: &Limits) -> Arc<quinn::TransportConfig> {
         .datagram_send_buffer_size(DATAGRAM_SEND_BYTES)
         .mtu_discovery_config(Some(discovery))
         .initial_rtt(INITIAL_RTT);
-    Arc::new(config)
+    config
 }
 
 /// Reset tokens derive from the node's key: a restarted node answers packets of its former life with a reset that its

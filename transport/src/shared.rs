@@ -1,12 +1,13 @@
 //! What all parts of one endpoint share.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::NodeId;
 use rustls::sign::CertifiedKey;
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     DenyList, Limits, NodeKey, Refusal, Secret, SecretId,
@@ -16,6 +17,7 @@ use crate::{
     peers::{Link, Peers},
     quic::{self, CryptoError},
     stats::Counters,
+    throttle::Throttle,
     verifier::{DiallerVerifier, Note},
 };
 
@@ -40,12 +42,20 @@ pub(crate) struct Shared {
     pub(crate) peers: Peers,
     pub(crate) outlets: Outlets,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) refusals: Throttle,
     pub(crate) forming: Arc<Semaphore>,
     pub(crate) runtime: Handle,
     pub(crate) closing: CancellationToken,
 }
 
 impl Shared {
+    /// Logs that someone was turned away, unless too many were.
+    pub(crate) fn log_refusal(&self, addr: SocketAddr, what: &dyn std::fmt::Display) {
+        if let Some(withheld) = self.refusals.pass(Instant::now()) {
+            warn!(%addr, withheld, "{what}");
+        }
+    }
+
     /// The configuration for one connection that arrives; what its handshake finds out goes to `note`.
     pub(crate) fn server_config(
         &self,

@@ -207,6 +207,21 @@ async fn g15_garbage_instead_of_a_proof_is_refused() {
     within(good.dial_form(target.local_addr(), &secret, None)).await.unwrap();
 }
 
+/// G15: before a proof there is one stream, and a frame of more than a proof's length ends the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g15_strangers_get_little_room() {
+    let (target, _inbox) = testing::stranger();
+    let rogue = Rogue::new();
+    let connection = within(rogue.dial(target.local_addr(), Protocol::Form, alone(&rogue.key))).await.unwrap();
+    let (mut send, _receive) = within(connection.open_bi()).await.unwrap();
+    let second = tokio::time::timeout(Duration::from_millis(100), connection.open_bi()).await;
+    assert!(second.is_err(), "a second stream has to wait");
+    send.write_all(&2_000u32.to_le_bytes()).await.unwrap();
+    let told = within(connection.closed()).await;
+    assert!(told.to_string().contains("at most 1024 are allowed"), "{told}");
+    assert_eq!(target.stats().frames_too_long, 1);
+}
+
 /// Forming connections are bounded in number, and each gives its place back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g15_forming_connections_are_bounded() {

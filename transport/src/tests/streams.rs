@@ -37,6 +37,16 @@ impl Pair {
     }
 }
 
+/// What the adapters of other crates rely on.
+#[test]
+fn halves_of_streams_move_between_tasks() {
+    fn moves<T: Send + Sync + 'static>() {}
+    moves::<FrameSender>();
+    moves::<FrameReceiver>();
+    moves::<Endpoint>();
+    moves::<Inbox>();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_arrive_whole_in_order_until_the_end() {
     let mut pair = pair();
