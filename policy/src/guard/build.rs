@@ -47,6 +47,7 @@ pub fn guard(
             guard.unplaced.insert(channel.name.clone());
         }
     }
+    guard.entries = one_ttl(guard.entries);
     guard.joins = joins(interfaces, cluster_port);
     guard.spoof = unambiguous(&spoof(interfaces, members));
     guard.fits()?;
@@ -200,6 +201,18 @@ fn spoof(interfaces: &[LocalInterface], members: &[MemberRecord]) -> BTreeSet<Sp
         entries.extend(homes.into_iter().map(|ifindex_allowed| SpoofEntry { addr: address.addr, ifindex_allowed }));
     }
     entries
+}
+
+/// With one entry for each kind of packet: entries that differ only in their time to live become one that does not ask for it.
+pub(super) fn one_ttl(entries: BTreeSet<GuardEntry>) -> BTreeSet<GuardEntry> {
+    let mut ttls: BTreeMap<GuardEntry, Option<u8>> = BTreeMap::new();
+    for entry in entries {
+        let ttl = ttls.entry(GuardEntry { ttl: None, ..entry }).or_insert(entry.ttl);
+        if *ttl != entry.ttl {
+            *ttl = None;
+        }
+    }
+    ttls.into_iter().map(|(entry, ttl)| GuardEntry { ttl, ..entry }).collect()
 }
 
 /// Without the addresses that live in more than one place: those cannot be held to one.

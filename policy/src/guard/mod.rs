@@ -27,7 +27,7 @@ pub const SPOOF_ENTRIES_MAX: usize = 4_096;
 /// Interfaces that a guard speaks of, at most.
 pub const GUARD_INTERFACES_MAX: usize = 64;
 /// Packets a second that an interface accepts from the cluster's subnet at the port for joiners.
-pub const JOIN_PACKETS_PER_SECOND_MAX: u32 = 1_000;
+pub const JOIN_PACKETS_PER_SECOND_MAX: u32 = 2_000;
 
 /// Which way a packet goes through an interface of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,7 +78,8 @@ pub struct GuardEntry {
     pub src: IpAddr,
     /// The destination address; may be a multicast group.
     pub dst: IpAddr,
-    /// The time to live or hop limit that the packet must have.
+    /// The time to live or hop limit that the packet must have. A guard has no two entries that differ only here: where channels
+    /// disagree, any is right.
     pub ttl: Option<u8>,
 }
 
@@ -171,7 +172,7 @@ impl Guard {
         let spoof: BTreeSet<SpoofEntry> = self.spoof.iter().chain(&other.spoof).copied().collect();
         let union = Guard {
             interfaces: &self.interfaces | &other.interfaces,
-            entries: &self.entries | &other.entries,
+            entries: build::one_ttl(&self.entries | &other.entries),
             joins: &self.joins | &other.joins,
             spoof: build::unambiguous(&spoof),
             unplaced: &self.unplaced | &other.unplaced,
@@ -193,3 +194,6 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
