@@ -319,7 +319,12 @@ fn form_peer(connection: &quinn::Connection, addr: SocketAddr, secret: SecretId)
     Some(FormPeer { addr, fingerprint: info.fingerprint, public_key: info.public_key, secret, name: info.name })
 }
 
-fn claim(connection: &quinn::Connection, side: Side, dialler: Fingerprint, acceptor: Fingerprint) -> Option<Claim> {
+pub(crate) fn claim(
+    connection: &quinn::Connection,
+    side: Side,
+    dialler: Fingerprint,
+    acceptor: Fingerprint,
+) -> Option<Claim> {
     let mut exporter = [0u8; 32];
     connection.export_keying_material(&mut exporter, EXPORTER_LABEL, b"").ok()?;
     Some(Claim { side, exporter, dialler, acceptor })

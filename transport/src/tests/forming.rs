@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     Authority, DenyList, Endpoint, FormError, FormPeer, FormStream, JoinToken, Refusal, Secret, SecretId,
-    form::{Answer, Opening},
+    form::{self, Answer, Opening},
     quic::Protocol,
+    secret::Side,
     testing,
 };
 
@@ -185,6 +186,27 @@ async fn a_relayed_proof_opens_nothing() {
     target.shutdown().await;
     drop(target);
     assert!(within(inbox_target.recv()).await.is_none(), "nobody was let in");
+}
+
+/// The same two keys, the right secret, and a proof made for another connection between them: only the keying material
+/// differs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_of_another_connection_opens_nothing() {
+    let (target, _inbox) = testing::stranger();
+    let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
+    let known = secret.clone();
+    target.set_form_secrets(move |_| Ok(known.clone()));
+    let rogue = Rogue::new();
+    let dial = || rogue.dial(target.local_addr(), Protocol::Form, alone(&rogue.key));
+    let (first, second) = (within(dial()).await.unwrap(), within(dial()).await.unwrap());
+    let claim = form::claim(&first, Side::Dialler, rogue.key.fingerprint(), target.fingerprint()).unwrap();
+    let opening = Opening { secret: secret.id(), cluster: None, proof: secret.prove(&claim) };
+    for (connection, opens) in [(second, false), (first, true)] {
+        let (mut sender, mut receiver) = frames(&connection, connection.open_bi().await.unwrap());
+        sender.send_msg(&opening).await.unwrap();
+        let answer: Answer = within(receiver.recv_msg()).await.unwrap().unwrap();
+        assert_eq!(matches!(answer, Answer::Proven(_)), opens, "{answer:?}");
+    }
 }
 
 /// G15: whatever is sent instead of a proof is refused, and the next one is served.
