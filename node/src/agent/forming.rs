@@ -130,6 +130,7 @@ impl FormingDesk {
         self.begin_vote()?;
         loop {
             self.step(Input::Tick)?;
+            anyhow::ensure!(self.book().forming.is_some(), "the ballot could not be kept; make room and start the agent again");
             self.greet_seeds();
             self.tell_stage(life);
             if let Some(mesh) = self.conclude().await? {
@@ -154,13 +155,20 @@ impl FormingDesk {
         Ok(())
     }
 
-    /// One step of the vote. A ballot is durable before anyone is told of it.
+    /// One step of the vote. A ballot is durable before anyone is told of it; if it cannot be made durable, this node
+    /// takes part no more, and nobody has been told (G9).
     fn step(self: &Arc<Self>, input: Input) -> Result<(), DiskError> {
         let mut book = self.book();
         let Some(forming) = &mut book.forming else { return Ok(()) };
         for action in forming.handle(input) {
             match action {
-                Action::Persist(ballot) => self.site.disk.write(BALLOT_FILE, ballot.to_string().as_bytes())?,
+                Action::Persist(ballot) => {
+                    let kept = self.site.disk.write(BALLOT_FILE, ballot.to_string().as_bytes());
+                    if let Err(error) = kept {
+                        book.forming = None;
+                        return Err(error);
+                    }
+                }
                 Action::Tell { addr, message, .. } => {
                     tokio::spawn(self.clone().exchange(addr, FormRequest::Ballot(message)));
                 }

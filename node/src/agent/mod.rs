@@ -54,6 +54,9 @@ use crate::{
 
 const KEY_FILE: &str = "node.key";
 
+/// What a node must not take into its next cluster. Its key is among it: the cluster that it left denies that key.
+const OF_THE_CLUSTER: [&str; 7] = [KEY_FILE, "enrolment", "founding", "ballot", "incarnation", "raft", "disarm.json"];
+
 /// Runs the agent until it is told to stop or has left its cluster.
 ///
 /// # Errors
@@ -80,7 +83,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let begun = tokio::spawn(begin(life.clone(), desk));
     let ended = until_end(&life, begun).await;
     service_manager::stopping();
-    end(&life, stop, api).await;
+    end(&life, stop, api).await?;
     ended
 }
 
@@ -98,7 +101,12 @@ fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Resu
     if config.dataplane.mode != DataplaneMode::Kernel {
         anyhow::bail!("TEMP");
     }
-    let kernel = Kernel::open(KernelConfig {
+    let kernel = Kernel::open(kernel_config(config, interfaces));
+    Ok(Box::new(kernel.context("the data path cannot be opened")?))
+}
+
+fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig {
+    KernelConfig {
         bpffs: config.dataplane.bpffs.clone(),
         interfaces: interfaces.to_vec(),
         sizes: TableSizes::default(),
@@ -110,8 +118,7 @@ fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Resu
         },
         tc: dataplane::TcMode::default(),
         timeouts: dataplane::Timeouts::default(),
-    });
-    Ok(Box::new(kernel.context("the data path cannot be opened")?))
+    }
 }
 
 /// The listeners of the API while they run.
@@ -166,13 +173,29 @@ async fn until_end(life: &Arc<Life>, begun: tokio::task::JoinHandle<anyhow::Resu
     }
 }
 
-async fn end(life: &Arc<Life>, stop: CancellationToken, api: Api) {
+async fn end(life: &Arc<Life>, stop: CancellationToken, api: Api) -> anyhow::Result<()> {
+    let stage = life.stage();
     stop.cancel();
     api.close();
     api.wait().await;
-    if let Some(mesh) = life.mesh() {
+    if let Stage::Running(mesh) | Stage::Left(mesh) = &stage {
         mesh.shutdown().await;
     }
     life.site.endpoint.shutdown().await;
-    info!("stopped; the data path stays attached");
+    match &stage {
+        Stage::Left(mesh) => retire(&life.site, mesh)?,
+        _ => info!("stopped; the data path stays attached"),
+    }
+    Ok(())
+}
+
+/// Takes the data path off the interfaces of a node that has left, and sets its membership aside: it may join anew.
+fn retire(site: &Site, mesh: &Mesh) -> anyhow::Result<()> {
+    if site.config.dataplane.mode == DataplaneMode::Kernel {
+        Kernel::open(kernel_config(&site.config, &site.interfaces))?.detach_all()?;
+    }
+    let suffix = format!("left-{}-{}", mesh.name.cluster, mesh.me());
+    site.disk.archive(&OF_THE_CLUSTER, &suffix)?;
+    info!(suffix, "left; the data path is detached, what belonged to the cluster is set aside");
+    Ok(())
 }

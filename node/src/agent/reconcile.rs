@@ -80,6 +80,8 @@ pub struct Reconciler {
     enforcer: EnforcerHandle,
     status: watch::Sender<Enforcement>,
     prepared: Option<(dataplane::Prepared, Arc<Compiled>)>,
+    /// Whether what was live when the process started has been looked at.
+    adopted: bool,
     departing: Option<(Instant, Guard)>,
 }
 
@@ -92,7 +94,7 @@ impl Reconciler {
         enforcer: EnforcerHandle,
     ) -> (Self, watch::Receiver<Enforcement>) {
         let (status, watched) = watch::channel(Enforcement::default());
-        (Self { settings, endpoint, enforcer, status, prepared: None, departing: None }, watched)
+        (Self { settings, endpoint, enforcer, status, prepared: None, adopted: false, departing: None }, watched)
     }
 
     /// Runs until `stop`, or until the data path's thread is gone.
@@ -202,6 +204,9 @@ impl Reconciler {
         if self.status.borrow().target == Some(committed) {
             return Ok(());
         }
+        if !std::mem::replace(&mut self.adopted, true) && self.adopt(state, committed.revision).await? {
+            return Ok(());
+        }
         if self.prepared.as_ref().is_none_or(|(_, compiled)| compiled.target != committed) {
             // A node that was away, or slow: it comes to the committed revision by itself. When members have changed
             // since that epoch its image differs, and the leader brings the next epoch with the new image.
@@ -216,17 +221,36 @@ impl Reconciler {
         }
     }
 
+    /// Goes on with what the kernel enforced all the time that the process was away (G13), if it is `revision`.
+    async fn adopt(&mut self, state: &Arc<State>, revision: u64) -> Result<bool, EnforcerGone> {
+        let Some(active) = self.enforcer.run(|enforcer| enforcer.active()).await? else { return Ok(false) };
+        let shared = state.clone();
+        let compiling = tokio::task::spawn_blocking(move || compiled::compile(&shared, revision)).await;
+        let Ok(compiled) = compiling.map_err(|_| EnforcerGone)? else { return Ok(false) };
+        let live = Target { revision: active.revision, image: active.digest };
+        if live != compiled.target {
+            return Ok(false);
+        }
+        info!(revision, generation = active.generation, image = %live.image.short(), "adopted what the kernel enforces");
+        self.enforces(active, Arc::new(compiled));
+        Ok(true)
+    }
+
+    fn enforces(&self, active: Active, compiled: Arc<Compiled>) {
+        self.status.send_modify(|status| {
+            status.active = Some(active);
+            status.target = Some(compiled.target);
+            status.compiled = Some(compiled);
+            status.alarms.clear();
+        });
+    }
+
     async fn activate(&mut self, prepared: dataplane::Prepared, compiled: Arc<Compiled>) -> Result<(), EnforcerGone> {
         let target = compiled.target;
         match self.enforcer.run(move |enforcer| enforcer.activate(prepared)).await? {
             Ok(active) => {
                 info!(revision = target.revision, generation = active.generation, image = %target.image.short(), "active");
-                self.status.send_modify(|status| {
-                    status.active = Some(active);
-                    status.target = Some(target);
-                    status.compiled = Some(compiled);
-                    status.alarms.clear();
-                });
+                self.enforces(active, compiled);
             }
             Err(error) => self.alarm(format!("revision {} was not activated: {error}", target.revision)),
         }
@@ -286,7 +310,7 @@ impl Reconciler {
     }
 
     fn obligations(&self) -> Vec<Obligation> {
-        Vec::new() // TEMP
+        policy::obligations(&self.status.borrow().guard, &self.settings.interfaces)
     }
 
     // --- watching ------------------------------------------------------------------------------------------------

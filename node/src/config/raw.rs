@@ -13,6 +13,9 @@ use super::{
 };
 use crate::nearest::nearest;
 
+/// What is logged unless the configuration says otherwise: openraft tells every step of every election at `info`.
+const LOG_FILTER_DEFAULT: &str = "info,openraft=warn";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
@@ -132,7 +135,7 @@ fn config(raw: RawConfig) -> Config {
         },
         log: LogConfig {
             format: raw.log.format,
-            filter: raw.log.filter.map_or_else(|| "info".to_owned(), Spanned::into_inner),
+            filter: raw.log.filter.map_or_else(|| LOG_FILTER_DEFAULT.to_owned(), Spanned::into_inner),
         },
     }
 }
