@@ -14,7 +14,9 @@ use crate::{
     view::{self, ErrorBody},
 };
 
-/// How much longer than the node's own limit a client waits, so that the node's sentence arrives.
+/// How long a client waits for the answer to a read.
+const READ_MAX: Duration = Duration::from_secs(30);
+/// How much longer than the node a client waits for the answer to a write, so that the node's sentence arrives.
 const GRACE: Duration = Duration::from_secs(5);
 /// What stands for the host when the connection is a Unix socket.
 const UNIX_BASE: &str = "http://hedgerow";
@@ -49,7 +51,7 @@ impl Client {
     }
 
     fn new(builder: ClientBuilder, base: String, agent: String) -> Result<Self, ClientError> {
-        let http = builder.no_proxy().timeout(REQUEST_MAX + GRACE).build().map_err(ClientError::Setup)?;
+        let http = builder.no_proxy().timeout(READ_MAX).build().map_err(ClientError::Setup)?;
         Ok(Self { http, base, agent })
     }
 
@@ -59,7 +61,7 @@ impl Client {
             return Ok(response);
         }
         let status = response.status().as_u16();
-        let bytes = response.bytes().await.map_err(ClientError::Broken)?;
+        let bytes = response.bytes().await.map_err(|error| ClientError::from_send(&self.agent, error))?;
         match serde_json::from_slice::<ErrorBody>(&bytes) {
             Ok(body) => Err(ClientError::Refused(Box::new(body))),
             Err(_) => Err(ClientError::NotHedgerow { agent: self.agent.clone(), status }),
@@ -71,7 +73,8 @@ impl Client {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
-        let bytes = self.send(request).await?.bytes().await.map_err(ClientError::Broken)?;
+        let bytes =
+            self.send(request).await?.bytes().await.map_err(|error| ClientError::from_send(&self.agent, error))?;
         serde_json::from_slice(&bytes).map_err(ClientError::Unreadable)
     }
 
@@ -84,7 +87,18 @@ impl Client {
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        self.json(self.http.post(self.url(path)).json(body)).await
+        self.post_within(None, path, body).await
+    }
+
+    /// `node_ms`: how long the node was asked to wait.
+    async fn post_within<T: DeserializeOwned>(
+        &self,
+        node_ms: Option<u64>,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let node = node_ms.map_or(REQUEST_MAX, |node_ms| Duration::from_millis(node_ms).min(REQUEST_MAX));
+        self.json(self.http.post(self.url(path)).json(body).timeout(node + GRACE)).await
     }
 
     /// A text, as it is.
@@ -92,7 +106,8 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn text(&self, path: &str) -> Result<String, ClientError> {
-        self.send(self.http.get(self.url(path))).await?.text().await.map_err(ClientError::Broken)
+        let response = self.send(self.http.get(self.url(path))).await?;
+        response.text().await.map_err(|error| ClientError::from_send(&self.agent, error))
     }
 }
 
@@ -126,7 +141,7 @@ impl Client {
 
     /// Adds documents to the policy, or replaces it.
     pub async fn apply(&self, request: &view::ApplyRequest) -> Result<view::ApplyAnswer, ClientError> {
-        self.post("/v1/policy", request).await
+        self.post_within(request.timeout_ms, "/v1/policy", request).await
     }
 
     /// What documents would change.
@@ -146,7 +161,7 @@ impl Client {
 
     /// Makes a new revision with the documents of an old one.
     pub async fn rollback(&self, request: &view::RollbackRequest) -> Result<view::ApplyAnswer, ClientError> {
-        self.post("/v1/policy/rollback", request).await
+        self.post_within(request.timeout_ms, "/v1/policy/rollback", request).await
     }
 
     /// The segments of the latest revision.
@@ -161,7 +176,7 @@ impl Client {
 
     /// Lets the node join the cluster of a token.
     pub async fn join(&self, request: &view::JoinRequest) -> Result<view::ClusterAnswer, ClientError> {
-        self.post("/v1/cluster/join", request).await
+        self.post_within(request.timeout_ms, "/v1/cluster/join", request).await
     }
 
     /// Lets the node, or a member that is gone for good, leave the cluster.

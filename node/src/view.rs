@@ -1,6 +1,6 @@
 //! The wire forms of the HTTP API: what a handler reads and writes as JSON, and what the command line prints.
 //!
-//! These types know serde and OpenAPI and nothing else. Times on the wall clock are milliseconds since the Unix epoch
+//! These types know serde, OpenAPI and the command line, and nothing of what is behind the API. Times on the wall clock are milliseconds since the Unix epoch
 //! and end in `_at_ms` or `until_ms`; durations end in `_ms`.
 
 mod cluster;

@@ -72,7 +72,7 @@ impl Failure {
     pub(super) fn of_write(error: ClientError, sources: Vec<SourceText>, id: RequestId) -> Self {
         let open = match &error {
             ClientError::Refused(body) => body.may_have_committed == Some(true),
-            ClientError::Broken(_) => true,
+            ClientError::Broken(_) | ClientError::Silent { .. } => true,
             _ => false,
         };
         if open { Self::Open { source: error, id } } else { Self::of_request(error, sources) }
@@ -84,7 +84,7 @@ impl Failure {
             Self::Config(_) | Self::Read { .. } | Self::NoDocuments { .. } => Exit::Usage,
             Self::NotReady(_) => Exit::NotReady,
             Self::Client(error) | Self::Open { source: error, .. } => match error {
-                ClientError::Unreachable { .. } => Exit::NotReady,
+                ClientError::Unreachable { .. } | ClientError::Silent { .. } => Exit::NotReady,
                 ClientError::Refused(body) if body.kind == ErrorKind::NotReady => Exit::NotReady,
                 _ => Exit::Failed,
             },

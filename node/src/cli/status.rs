@@ -20,29 +20,39 @@ const POLL: Duration = Duration::from_millis(100);
 pub(super) async fn run(args: StatusArgs, client: &Client, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
     let Some(wait) = args.wait else { return printer.print(&client.status().await?) };
     let deadline = Instant::now() + wait;
-    loop {
-        let answer = match client.status().await {
+    let mut last = None;
+    // An agent that is just starting, or that stands still, is waited for like one that is forming.
+    while let Ok(answer) = tokio::time::timeout_at(deadline, client.status()).await {
+        match answer {
             Ok(status) if status.ready => return printer.print(&status),
-            // An agent that is just starting is waited for like one that is forming.
-            answer @ (Ok(_) | Err(ClientError::Unreachable { .. })) => answer,
+            Ok(_) | Err(ClientError::Unreachable { .. }) => last = Some(answer),
             Err(error) => return Err(error.into()),
-        };
+        }
         if Instant::now() + POLL > deadline {
-            return late(answer, wait, printer);
+            break;
         }
         tokio::time::sleep(POLL).await;
     }
+    late(last, wait, printer)
 }
 
 /// The node was not ready in time: shows how far it is.
-fn late(answer: Result<view::Status, ClientError>, wait: Duration, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
+fn late(
+    last: Option<Result<view::Status, ClientError>>,
+    wait: Duration,
+    printer: &mut Printer<'_>,
+) -> Result<Exit, Failure> {
+    let waited_s = wait.as_secs_f64();
+    let Some(answer) = last else {
+        return Err(Failure::NotReady(format!("the agent did not answer within {waited_s} s")));
+    };
     let status = answer?;
     printer.print(&status)?;
     let mut waiting_for = status.waiting_for.join("; ");
     if waiting_for.is_empty() {
         waiting_for.push_str("it does not say what it waits for");
     }
-    Err(Failure::NotReady(format!("the node was not ready after {} s: {waiting_for}", wait.as_secs_f64())))
+    Err(Failure::NotReady(format!("the node was not ready after {waited_s} s: {waiting_for}")))
 }
 
 /// Lets the node's data path pass everything for a while.

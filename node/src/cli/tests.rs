@@ -228,12 +228,36 @@ fn status_waits_until_the_node_is_ready() {
 fn status_that_waits_in_vain_shows_how_far_it_is() {
     let rig = Rig::start();
     *rig.double.polls_until_ready.lock().unwrap() = u32::MAX;
-    let ran = asked(&rig, &["status", "--wait", "0"]);
+    let ran = asked(&rig, &["status", "--wait", "300ms"]);
     assert_eq!(ran.exit, Exit::NotReady);
     assert!(ran.out.contains("forming, not ready"), "{}", ran.out);
     assert!(ran.err.contains("2 of 3 nodes have been heard of"), "{}", ran.err);
     assert_eq!(asked(&rig, &["status"]).exit, Exit::Done);
     assert_eq!(offline(&["status", "--wait", "50ms"]).exit, Exit::NotReady);
+}
+
+/// An agent that is stopped in its tracks keeps nobody waiting beyond the time that was asked for.
+#[test]
+fn status_gives_up_on_an_agent_that_stands_still() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("api.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let ran = run_with(&socket, &["status", "--wait", "200ms"], io::empty());
+    assert_eq!(ran.exit, Exit::NotReady);
+    assert_eq!(ran.err, "error: the agent did not answer within 0.2 s\n");
+}
+
+/// What is shipped as an example is in order.
+#[test]
+fn the_examples_are_in_order() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let path = |below: &str| deploy.join(below).to_str().unwrap().to_owned();
+    let ran = offline(&["agent", "--check", "--config", &path("examples/hedgerow.toml")]);
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    for policies in ["examples/policies", "demo/policies", "demo/deny-all"] {
+        let ran = offline(&["policy", "validate", "-f", &path(policies)]);
+        assert_eq!(ran.exit, Exit::Done, "{policies}: {}", ran.err);
+    }
 }
 
 #[test]

@@ -37,6 +37,14 @@ pub enum ClientError {
         /// The HTTP status that it gave.
         status: u16,
     },
+    /// The agent took the request and did not answer in time; it may have been done.
+    #[error(
+        "the agent at {agent} did not answer in time; the request may have been done; see `systemctl status hedgerow`"
+    )]
+    Silent {
+        /// Its socket or address.
+        agent: String,
+    },
     /// The connection broke after the request was sent; it may have been done.
     #[error("the connection to the agent broke before it answered: {0}; the request may have been done")]
     Broken(reqwest::Error),
@@ -49,7 +57,7 @@ impl ClientError {
     /// What a failure to send means.
     pub(super) fn from_send(agent: &str, error: reqwest::Error) -> Self {
         if !error.is_connect() {
-            return Self::Broken(error);
+            return if error.is_timeout() { Self::Silent { agent: agent.to_owned() } } else { Self::Broken(error) };
         }
         let cause = io_cause(&error);
         match cause.map(io::Error::kind) {

@@ -1,5 +1,7 @@
 //! Who is at the other end of a connection.
 
+use std::{io, time::Duration};
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use nix::unistd::{Uid, User};
 use tokio::net::UnixStream;
@@ -7,12 +9,16 @@ use transport::CertificateInfo;
 
 use crate::peer::{Actor, ApiError};
 
+/// How long the name of a user is looked for; a name service in the network may stand still.
+const NAME_MAX: Duration = Duration::from_secs(1);
+
 /// The user at the other end of a Unix socket, as the kernel knows it.
-pub(super) fn of_socket(stream: &UnixStream) -> std::io::Result<Actor> {
+pub(super) async fn of_socket(stream: &UnixStream) -> io::Result<Actor> {
     let uid = Uid::from_raw(stream.peer_cred()?.uid());
+    let look = tokio::task::spawn_blocking(move || User::from_uid(uid).ok().flatten());
     // A name service that fails must not keep an operator out: the number says who it was as well.
-    let name = User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name);
-    Ok(Actor::new(name))
+    let user = tokio::time::timeout(NAME_MAX, look).await.ok().and_then(Result::ok).flatten();
+    Ok(Actor::new(user.map_or_else(|| format!("uid {uid}"), |user| user.name)))
 }
 
 /// The node that a client's certificate names.

@@ -70,7 +70,7 @@ pub(super) async fn unless<T>(shutdown: &CancellationToken, work: impl Future<Ou
 }
 
 async fn connection(stream: UnixStream, place: Place) {
-    match actor::of_socket(&stream) {
+    match actor::of_socket(&stream).await {
         Ok(actor) => place.serve(stream, actor).await,
         Err(error) => tracing::warn!(%error, "the kernel does not say who is at the other end of the API's socket"),
     }
