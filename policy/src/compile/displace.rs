@@ -4,10 +4,8 @@
 use super::intern::{Interner, number};
 use crate::image::NONE;
 
-/// Unused offsets tried for one row before it goes to the end of the table.
-const TRIALS_MAX: usize = 32;
-/// How far the search moves on after a row that found no place.
-const STEP_AFTER_MISS: usize = 4;
+/// Blocks of 64 offsets that a search may pass over before the next one of like length begins further on.
+const BLOCKS_PASSED_MAX: usize = 256;
 
 /// Sparse rows on their way into one table.
 #[derive(Debug, Default)]
@@ -49,7 +47,7 @@ impl Rows {
     pub(super) fn place(&self, columns: usize) -> Displaced {
         let mut order: Vec<u32> = (0..number(self.rows.len())).collect();
         order.sort_by_key(|&id| std::cmp::Reverse(self.rows.list(id).len()));
-        let mut layout = Layout { words: Vec::with_capacity(self.cells * 3), offsets_used: Vec::new(), low: 0 };
+        let mut layout = Layout::default();
         let mut offsets = vec![NONE; order.len()];
         for id in order {
             offsets[id as usize] = number(layout.insert(self.rows.list(id)));
@@ -70,63 +68,73 @@ impl Displaced {
     }
 }
 
+#[derive(Default)]
 struct Layout {
     words: Vec<u32>,
-    offsets_used: Vec<bool>,
-    /// Every offset below was used or is given up.
-    low: usize,
+    /// Which cells are taken, a bit each.
+    taken: Bits,
+    /// Which offsets are, a bit each.
+    used: Bits,
+    /// For rows of each length (its power of two), the block at which to begin: those before are as good as full for them.
+    begin: [usize; 32],
+}
+
+#[derive(Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    /// 64 bits from a position on.
+    fn at(&self, position: usize) -> u64 {
+        let (word, shift) = (position / 64, position % 64);
+        let get = |word: usize| self.0.get(word).copied().unwrap_or(0);
+        if shift == 0 { get(word) } else { get(word) >> shift | get(word + 1) << (64 - shift) }
+    }
+
+    fn set(&mut self, position: usize) {
+        if self.0.len() <= position / 64 {
+            self.0.resize(position / 64 + 1, 0);
+        }
+        self.0[position / 64] |= 1 << (position % 64);
+    }
 }
 
 impl Layout {
     fn insert(&mut self, row: &[u32]) -> usize {
-        let offset = match self.find(row) {
-            Some(offset) => offset,
-            None => {
-                self.low += STEP_AFTER_MISS;
-                self.end(row)
-            }
-        };
-        self.occupy(offset, row);
-        while self.offset_used(self.low) {
-            self.low += 1;
+        let class = (row.len() / 2).ilog2() as usize;
+        let begin = self.begin[class];
+        let block = (begin..).find(|&block| self.conflicts(block, row) != u64::MAX).unwrap_or(begin);
+        if block > begin + BLOCKS_PASSED_MAX {
+            self.begin[class] = begin + (block - begin) / 2;
         }
+        let offset = block * 64 + self.conflicts(block, row).trailing_ones() as usize;
+        self.occupy(offset, row);
         offset
     }
 
-    fn find(&self, row: &[u32]) -> Option<usize> {
-        let unused = (self.low..).filter(|&offset| !self.offset_used(offset));
-        unused.take(TRIALS_MAX).find(|&offset| columns(row).all(|column| self.is_free(offset + column)))
-    }
-
-    /// The first offset at which the row lies wholly behind everything.
-    fn end(&self, row: &[u32]) -> usize {
-        let first = columns(row).next().unwrap_or(0);
-        let behind = (self.words.len() / 2).saturating_sub(first);
-        (behind..).find(|&offset| !self.offset_used(offset)).unwrap_or(behind)
+    /// Which of the 64 offsets of a block the row cannot have, a bit each.
+    fn conflicts(&self, block: usize, row: &[u32]) -> u64 {
+        let mut conflicts = self.used.at(block * 64);
+        for column in columns(row) {
+            if conflicts == u64::MAX {
+                break;
+            }
+            conflicts |= self.taken.at(block * 64 + column);
+        }
+        conflicts
     }
 
     fn occupy(&mut self, offset: usize, row: &[u32]) {
-        if self.offsets_used.len() <= offset {
-            self.offsets_used.resize(offset + 1, false);
-        }
-        self.offsets_used[offset] = true;
+        self.used.set(offset);
         let last = columns(row).last().unwrap_or(0);
         while self.words.len() <= (offset + last) * 2 {
             self.words.extend([NONE, 0]);
         }
         for cell in row.chunks_exact(2) {
-            let index = (offset + cell[0] as usize) * 2;
-            self.words[index] = number(offset);
-            self.words[index + 1] = cell[1];
+            let place = offset + cell[0] as usize;
+            self.taken.set(place);
+            self.words[place * 2] = number(offset);
+            self.words[place * 2 + 1] = cell[1];
         }
-    }
-
-    fn offset_used(&self, offset: usize) -> bool {
-        self.offsets_used.get(offset).copied().unwrap_or(false)
-    }
-
-    fn is_free(&self, index: usize) -> bool {
-        self.words.get(index * 2).is_none_or(|&owner| owner == NONE)
     }
 }
 
