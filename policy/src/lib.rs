@@ -29,7 +29,7 @@ pub use guard::{Direction, Guard, GuardEntry, GuardError, JoinEntry, LocalInterf
 pub use image::{Image, TableId, Tables};
 pub use model::Model;
 pub use packet::Flow;
-pub use proof::{Obligation, obligations};
+pub use proof::{Obligation, frame, obligations};
 pub use revision::{content_digest, merge};
 pub use rule_info::RuleInfo;
 pub use validate::validate;

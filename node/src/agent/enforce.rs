@@ -22,18 +22,27 @@ pub struct EnforcerHandle {
 }
 
 impl EnforcerHandle {
-    /// Gives the enforcer a thread; it ends when the last handle is dropped.
+    /// Opens the enforcer on a thread of its own, which ends when the last handle is dropped. The verifier of the kernel
+    /// takes its time: orders wait for it, the rest of the node does not. The receiver hears what the opening came to.
     #[must_use]
-    pub fn spawn(enforcer: Box<dyn Enforcer>) -> Self {
+    pub fn spawn<E: Send + 'static>(
+        open: impl FnOnce() -> Result<Box<dyn Enforcer>, E> + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Result<(), E>>) {
         let (orders, inbox) = mpsc::sync_channel::<Order>(ORDERS_QUEUED_MAX);
+        let (opened, outcome) = oneshot::channel();
         let serve = move || {
-            let mut enforcer = enforcer;
-            while let Ok(order) = inbox.recv() {
+            let (mut enforcer, said) = match open() {
+                Ok(enforcer) => (Some(enforcer), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Who does not listen learns it from the next order.
+            let _ = opened.send(said);
+            while let (Some(enforcer), Ok(order)) = (&mut enforcer, inbox.recv()) {
                 order(enforcer.as_mut());
             }
         };
         thread::Builder::new().name("dataplane".to_owned()).spawn(serve).expect("the system can start one thread");
-        Self { orders }
+        (Self { orders }, outcome)
     }
 
     /// Runs `order` on the data path's thread and waits for what it returns.

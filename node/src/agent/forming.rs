@@ -130,7 +130,10 @@ impl FormingDesk {
         self.begin_vote()?;
         loop {
             self.step(Input::Tick)?;
-            anyhow::ensure!(self.book().forming.is_some(), "the ballot could not be kept; make room and start the agent again");
+            anyhow::ensure!(
+                self.book().forming.is_some(),
+                "the ballot could not be kept; make room and start the agent again"
+            );
             self.greet_seeds();
             self.tell_stage(life);
             if let Some(mesh) = self.conclude().await? {

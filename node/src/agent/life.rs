@@ -88,6 +88,13 @@ impl Life {
         }
     }
 
+    /// Why this node cannot go on and must be restarted, if consensus has ended on it.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let fatal = self.mesh()?.raft.metrics().fatal?;
+        Some(format!("consensus has ended on this node: {fatal}; the data path stays attached"))
+    }
+
     /// Goes on to a stage.
     pub fn enter(&self, stage: Stage) {
         self.stage.send_replace(stage);

@@ -21,14 +21,15 @@ mod reconcile;
 mod site;
 mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::LocalInterface;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -54,6 +55,9 @@ use crate::{
 
 const KEY_FILE: &str = "node.key";
 
+/// How often it is looked whether consensus still runs.
+const FAULT_CHECK_EVERY: Duration = Duration::from_millis(500);
+
 /// What a node must not take into its next cluster. Its key is among it: the cluster that it left denies that key.
 const OF_THE_CLUSTER: [&str; 7] = [KEY_FILE, "enrolment", "founding", "ballot", "incarnation", "raft", "disarm.json"];
 
@@ -67,11 +71,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let interfaces = interfaces::read(&config.interfaces)?;
     let bind = BindConfig { listen: config.cluster.listen, limits: Limits::default(), key: key.clone() };
     let (endpoint, inbox) = Endpoint::bind(bind)?;
-    let enforcer = EnforcerHandle::spawn(open_enforcer(&config, &interfaces)?);
+    let (settings, attached_to) = (config.clone(), interfaces.clone());
+    let (enforcer, opened) = EnforcerHandle::spawn(move || open_enforcer(&settings, &attached_to));
     let tls_keys = watch::Sender::new(None);
     let site = Arc::new(Site { config, disk, key, endpoint, enforcer, interfaces, tls_keys });
     let life = Life::new(site.clone());
-    life.resume_disarm().await.context("cannot take up the order to disarm")?;
     let desk = FormingDesk::open(&site)?;
     desk.let_in(&life);
     tokio::spawn(arrivals::serve(life.clone(), desk.clone(), inbox));
@@ -79,9 +83,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let api = open_api(&life, &stop).await?;
     service_manager::ready("answering; not a member yet");
-    tokio::spawn(service_manager::watchdog(|| true, stop.clone()));
+    let watched = life.clone();
+    tokio::spawn(service_manager::watchdog(move || watched.fault().is_none(), stop.clone()));
     let begun = tokio::spawn(begin(life.clone(), desk));
-    let ended = until_end(&life, begun).await;
+    let enforcing = tokio::spawn(enforce(life.clone(), opened));
+    let ended = until_end(&life, begun, enforcing).await;
     service_manager::stopping();
     end(&life, stop, api).await?;
     ended
@@ -152,18 +158,26 @@ async fn begin(life: Arc<Life>, desk: Arc<FormingDesk>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_end(life: &Arc<Life>, begun: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Waits for the data path, and takes up an order to disarm that stood when the process ended.
+async fn enforce(life: Arc<Life>, opened: oneshot::Receiver<anyhow::Result<()>>) -> anyhow::Result<()> {
+    opened.await.context("the data path's thread ended while it was opening")??;
+    info!(ms = life.started.elapsed().as_millis(), "data path open");
+    life.resume_disarm().await.context("cannot take up the order to disarm")
+}
+
+type Starting = tokio::task::JoinHandle<anyhow::Result<()>>;
+
+async fn until_end(life: &Arc<Life>, begun: Starting, enforcing: Starting) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut stages = life.stages();
-    let mut begun = Some(begun);
+    let mut starting: FuturesUnordered<Starting> = [begun, enforcing].into_iter().collect();
+    let mut look = tokio::time::interval(FAULT_CHECK_EVERY);
     loop {
         tokio::select! {
+            _ = look.tick() => if let Some(fault) = life.fault() { anyhow::bail!("{fault}") },
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            outcome = async { begun.as_mut().expect("polled only while there").await }, if begun.is_some() => {
-                outcome.context("the start ended in a panic")??;
-                begun = None;
-            }
+            Some(outcome) = starting.next() => outcome.context("the start ended in a panic")??,
             _ = stages.changed() => match &*stages.borrow_and_update() {
                 Stage::Running(mesh) => service_manager::status(&format!("{} of cluster {}", mesh.me(), mesh.name.cluster)),
                 Stage::Left(_) => return Ok(()),

@@ -14,6 +14,7 @@ use self::frame::{Packet, Segment};
 use crate::{
     guard::{Direction, Guard, GuardEntry, JoinEntry, LocalInterface, PortMatch},
     model::protocol::{self, TCP, UDP},
+    packet::Flow,
 };
 
 /// The other port of a frame: one of the range from which systems choose.
@@ -46,6 +47,15 @@ pub fn obligations(guard: &Guard, interfaces: &[LocalInterface]) -> Vec<Obligati
         .filter(|one| guard.interfaces.contains(&one.ifindex))
         .for_each(|one| link::prove(&mut proof, one));
     proof.obligations
+}
+
+/// The Ethernet frame of a packet of this flow, without the frame check sequence: what a program can be asked about. A TCP
+/// segment is the one that opens the connection. Both addresses are of one family.
+pub fn frame(flow: &Flow) -> Vec<u8> {
+    let Flow { src, dst, protocol, src_port, dst_port } = *flow;
+    // The interface and the direction are not in a frame.
+    let (ifindex, direction) = (0, Direction::Ingress);
+    Packet { ifindex, direction, protocol, src, dst, ttl: TTL, src_port, dst_port, segment: Segment::Opens }.frame()
 }
 
 struct Proof<'a> {

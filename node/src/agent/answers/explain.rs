@@ -72,7 +72,7 @@ async fn revision(mesh: &Mesh, asked: Option<u64>, live: Option<&Arc<Compiled>>)
 
 /// Shows the loaded programs such a packet, at each hook of this node that it would meet.
 async fn ask_kernel(site: &Site, flow: &Flow, expected: view::Verdict) -> Result<Vec<view::KernelAnswer>, ApiError> {
-    let frame = vec![0u8; 64] /*TEMP*/;
+    let frame = policy::frame(flow);
     let mut answers = Vec::new();
     for (interface, direction) in hooks_of(&site.interfaces, flow) {
         let hook = Hook { ifindex: interface.ifindex, direction };
