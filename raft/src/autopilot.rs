@@ -26,8 +26,10 @@ pub(crate) async fn run(raft: Raft) {
     let mut state = raft.watch();
     loop {
         // A change of the members is acted on at once, everything else at the next look.
-        tokio::time::timeout(raft.config().autopilot.interval, state.changed()).await.ok();
-        state.borrow_and_update();
+        let changed = tokio::time::timeout(raft.config().autopilot.interval, state.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            return;
+        }
         let Some(seen) = look(&raft, &mut stable_since) else {
             stable_since.clear();
             continue;

@@ -10,6 +10,7 @@ mod command;
 mod config;
 mod forward;
 mod handle;
+mod heard;
 mod log_store;
 mod metrics;
 mod network;

@@ -7,7 +7,7 @@ mod write;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use identity::{MemberRecord, NodeId};
-use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant as _, async_runtime::watch::WatchReceiver};
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{read::ReadError, start::StartError, write::WriteError};
@@ -15,6 +15,7 @@ use crate::{
     command::{Command, Genesis, Proposal},
     config::RaftConfig,
     forward::{self, Forwarder},
+    heard::Heard,
     log_store::LogStore,
     metrics::{RaftMetrics, node_id},
     network::{Channel, FrameSink, FrameSource, Incoming, serve},
@@ -36,6 +37,8 @@ struct Inner {
     store: LogStore,
     state: watch::Receiver<Arc<State>>,
     forwarder: Forwarder,
+    heard: Arc<Heard>,
+    runtime: tokio::runtime::Handle,
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
@@ -118,9 +121,9 @@ impl Raft {
             let served = match channel {
                 Channel::Forward => forward::serve(handle, from, sink, source).await,
                 _ => {
-                    let core = handle.inner.core.clone();
+                    let (core, heard) = (handle.inner.core.clone(), Arc::clone(&handle.inner.heard));
                     drop(handle);
-                    serve(core, Incoming { from, channel, sink, source }).await
+                    serve(core, heard, Incoming { from, channel, sink, source }).await
                 }
             };
             if let Err(error) = served {
@@ -143,16 +146,37 @@ impl Raft {
         self.inner.state.clone()
     }
 
-    /// The leader, if this node knows one.
+    /// The leader, if this node knows one: it has heard from it lately or, leading itself, from a quorum (G11).
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
-        self.inner.core.server_metrics().borrow_watched().current_leader.and_then(node_id)
+        self.known_leader().ok()
+    }
+
+    /// The leader, or why none is known.
+    pub(crate) fn known_leader(&self) -> Result<NodeId, String> {
+        let (me, silence) = (self.me(), self.config().timing.election_max * 2);
+        let metrics = self.inner.core.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader.and_then(node_id).ok_or("there is no leader")?;
+        if leader != me {
+            return match self.inner.heard.within(leader, silence) {
+                true => Ok(leader),
+                false => Err(format!("{leader}, the last known leader, has not been heard for {silence:?}")),
+            };
+        }
+        match metrics.last_quorum_acked.map(|last| last.elapsed()) {
+            Some(silent) if silent > silence => {
+                Err(format!("{me} leads, but has not heard of a quorum for {silent:?}"))
+            }
+            _ => Ok(me),
+        }
     }
 
     /// Consensus as this node sees it.
     #[must_use]
     pub fn metrics(&self) -> RaftMetrics {
-        RaftMetrics::from(&*self.inner.core.metrics().borrow_watched())
+        let metrics = RaftMetrics::from(&*self.inner.core.metrics().borrow_watched());
+        RaftMetrics { leader: self.leader(), ..metrics }
     }
 
     /// Asks this node to make a snapshot now; it is made in the background.
@@ -186,7 +210,7 @@ impl Raft {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.inner.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        tasks.spawn_on(task, &self.inner.runtime);
     }
 
     pub(crate) fn core(&self) -> &openraft::Raft<C, Machine> {

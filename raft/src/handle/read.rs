@@ -56,11 +56,16 @@ impl Raft {
     }
 
     async fn read_index(&self, end: Instant) -> Result<u64, String> {
-        match self.leader() {
-            None => Err("there is no leader".to_owned()),
-            Some(leader) if leader == self.me() => self.read_index_here().await,
-            Some(leader) => self.ask_read_index(leader, end).await,
+        let leader = self.known_leader()?;
+        tokio::select! {
+            biased;
+            index = self.read_index_from(leader, end) => index,
+            () = self.no_longer_led_by(leader) => Err(format!("{leader} leads no more")),
         }
+    }
+
+    async fn read_index_from(&self, leader: NodeId, end: Instant) -> Result<u64, String> {
+        if leader == self.me() { self.read_index_here().await } else { self.ask_read_index(leader, end).await }
     }
 
     /// Confirms with a quorum that this node leads.

@@ -9,6 +9,7 @@ use crate::{
     autopilot,
     config::RaftConfig,
     forward::Forwarder,
+    heard::Heard,
     log_store::{self, Damage, OpenError},
     network::{Network, Wire},
     snapshot::{SnapshotOpenError, SnapshotStore},
@@ -57,7 +58,8 @@ impl From<SnapshotOpenError> for StartError {
 impl Raft {
     /// Opens the directory of a node, checks everything in it, and takes part in consensus over `wire`.
     ///
-    /// A node with an empty directory does nothing until it founds a cluster ([`Raft::initialise`]) or a leader speaks
+    /// The handle must be ended with [`Raft::shutdown`], or with the runtime that it was started on; dropping it does
+    /// not end it. A node with an empty directory does nothing until it founds a cluster ([`Raft::initialise`]) or a leader speaks
     /// to it.
     ///
     /// # Errors
@@ -78,7 +80,9 @@ impl Raft {
             .map_err(|error| StartError::Restore(error.to_string()))?;
         let forwarder = Forwarder::new(wire, config.timing.connect);
         let tasks = std::sync::Mutex::new(JoinSet::new());
-        let raft = Self { inner: Arc::new(Inner { config, core, store: store.clone(), state, forwarder, tasks }) };
+        let (heard, runtime) = (Arc::new(Heard::new()), tokio::runtime::Handle::current());
+        let inner = Inner { config, core, store: store.clone(), state, forwarder, heard, runtime, tasks };
+        let raft = Self { inner: Arc::new(inner) };
         raft.spawn(async move {
             loop {
                 tokio::time::sleep(FLUSH_INTERVAL).await;

@@ -7,7 +7,6 @@ use std::{
 
 use identity::NodeId;
 use openraft::{
-    Instant as _,
     async_runtime::watch::WatchReceiver,
     errors::{ClientWriteError, RaftError},
 };
@@ -103,20 +102,23 @@ impl Raft {
     }
 
     async fn attempt(&self, stamped: &Arc<Stamped>, end: Instant) -> Attempt {
-        match self.leader() {
-            None => match self.metrics().fatal {
+        match self.known_leader() {
+            Err(why) => match self.metrics().fatal {
                 Some(reason) => Attempt::Stopped(reason),
-                None => Attempt::NotTaken("there is no leader".to_owned()),
+                None => Attempt::NotTaken(why),
             },
-            Some(leader) if leader == self.me() => self.propose(Arc::clone(stamped), end).await,
-            Some(leader) => self.forward_write(leader, stamped, end).await,
+            Ok(leader) if leader == self.me() => self.propose(Arc::clone(stamped), end).await,
+            Ok(leader) => self.forward_write(leader, stamped, end).await,
         }
     }
 
     /// Proposes at this node, which must lead.
     async fn propose(&self, stamped: Arc<Stamped>, end: Instant) -> Attempt {
-        if let Some(reason) = self.lost_quorum() {
-            return Attempt::NotTaken(reason);
+        // Without a quorum writes would only pile up in doubt.
+        match self.known_leader() {
+            Ok(leader) if leader == self.me() => {}
+            Ok(leader) => return Attempt::NotTaken(format!("{leader} leads, not {}", self.me())),
+            Err(reason) => return Attempt::NotTaken(reason),
         }
         match timeout_at(end, self.core().client_write(stamped)).await {
             Ok(Ok(committed)) => Attempt::Answered(committed.data),
@@ -129,19 +131,19 @@ impl Raft {
         }
     }
 
-    /// A leader that has not heard of a quorum for two leases takes no writes: they would only pile up in doubt.
-    fn lost_quorum(&self) -> Option<String> {
-        let metrics = self.core().metrics();
-        let last = metrics.borrow_watched().last_quorum_acked?;
-        let limit = self.config().timing.election_max * 2;
-        let silent = last.elapsed();
-        (silent > limit).then(|| format!("{} leads, but has not heard of a quorum for {silent:?}", self.me()))
-    }
-
     async fn forward_write(&self, leader: NodeId, stamped: &Stamped, end: Instant) -> Attempt {
         let wait_ms = u64::try_from((end - Instant::now()).as_millis()).unwrap_or(u64::MAX);
         let question = Question::Write { stamped: stamped.clone(), wait_ms };
-        match timeout_at(end, self.inner.forwarder.ask(leader, question)).await {
+        let asked = async {
+            tokio::select! {
+                biased;
+                answer = self.inner.forwarder.ask(leader, question) => answer,
+                () = self.no_longer_led_by(leader) => {
+                    Err(ForwardError::NoAnswer(format!("{leader} leads no more")))
+                }
+            }
+        };
+        match timeout_at(end, asked).await {
             Ok(Ok(Answer::Applied(response))) => Attempt::Answered(response),
             Ok(Ok(Answer::NotDone { may_have_committed: false, reason })) => Attempt::NotTaken(reason),
             Ok(Ok(Answer::NotDone { reason, .. })) => Attempt::InDoubt(reason),
@@ -149,6 +151,13 @@ impl Raft {
             Ok(Err(ForwardError::NotSent(error))) => Attempt::NotTaken(error.to_string()),
             Ok(Err(error @ ForwardError::NoAnswer(_))) => Attempt::InDoubt(error.to_string()),
             Err(_) => Attempt::InDoubt(format!("{leader}, the leader, has not answered")),
+        }
+    }
+
+    /// Returns when this node no longer takes `leader` for the leader.
+    pub(super) async fn no_longer_led_by(&self, leader: NodeId) {
+        while self.leader() == Some(leader) {
+            self.leader_may_have_changed().await;
         }
     }
 

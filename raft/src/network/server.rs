@@ -17,6 +17,7 @@ use super::{
     snapshot,
 };
 use crate::{
+    heard::Heard,
     state_machine::Machine,
     types::{C, Vote},
 };
@@ -35,11 +36,11 @@ pub(crate) struct Incoming {
 type Core = openraft::Raft<C, Machine>;
 
 /// Serves entries, votes or a snapshot until the stream ends.
-pub(crate) async fn serve(core: Core, incoming: Incoming) -> Result<(), WireError> {
+pub(crate) async fn serve(core: Core, heard: Arc<Heard>, incoming: Incoming) -> Result<(), WireError> {
     let Incoming { from, channel, sink, source } = incoming;
     match channel {
-        Channel::Append => serve_append(core, from, sink, source).await,
-        Channel::Vote => serve_calls(core, from, sink, source).await,
+        Channel::Append => serve_append(core, &heard, from, sink, source).await,
+        Channel::Vote => serve_calls(core, &heard, from, sink, source).await,
         Channel::Snapshot => serve_snapshot(core, from, sink, source).await,
         Channel::Forward => Err(WireError::Malformed("forwarding is served elsewhere".to_owned())),
     }
@@ -59,6 +60,7 @@ fn check_speaker(from: NodeId, vote: &Vote) -> Result<(), WireError> {
 
 async fn serve_append(
     core: Core,
+    heard: &Heard,
     from: NodeId,
     sink: Box<dyn FrameSink>,
     mut source: Box<dyn FrameSource>,
@@ -67,6 +69,7 @@ async fn serve_append(
     let mut current: Option<(u64, mpsc::Sender<AppendEntriesRequest<C>>)> = None;
     while let Some(Append { session, request }) = frame::receive(source.as_mut()).await? {
         check_speaker(from, &request.vote)?;
+        heard.note(from);
         let feed = match &current {
             Some((number, feed)) if *number == session => feed,
             _ => {
@@ -101,21 +104,23 @@ fn begin_session(
 
 async fn serve_calls(
     core: Core,
+    heard: &Heard,
     from: NodeId,
     mut sink: Box<dyn FrameSink>,
     mut source: Box<dyn FrameSource>,
 ) -> Result<(), WireError> {
     while let Some(Call { number, body }) = frame::receive(source.as_mut()).await? {
-        let body = answer(&core, from, body).await?;
+        let body = answer(&core, heard, from, body).await?;
         frame::send(sink.as_mut(), &Reply { number, body }).await?;
     }
     Ok(())
 }
 
-async fn answer(core: &Core, from: NodeId, body: CallBody) -> Result<ReplyBody, WireError> {
+async fn answer(core: &Core, heard: &Heard, from: NodeId, body: CallBody) -> Result<ReplyBody, WireError> {
     match body {
         CallBody::Heartbeat(request) => {
             check_speaker(from, &request.vote)?;
+            heard.note(from);
             let (previous, last) = (request.prev_log_id, request.prev_log_id);
             let response = core.append_entries(request).await.map_err(|error| stopped(&error))?;
             Ok(ReplyBody::Heartbeat(heartbeat_result(response, previous, last)))
