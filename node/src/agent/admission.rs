@@ -8,7 +8,7 @@ use super::enrolment::Enrolment;
 
 /// What a node without a certificate asks of one it has found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum FormRequest {
+pub(crate) enum FormRequest {
     /// Zero-touch: what I know of the candidates and the ballot.
     Ballot(membership::forming::Message),
     /// Zero-touch: you were elected; my certificate, please.
@@ -19,7 +19,7 @@ pub enum FormRequest {
 
 /// The answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum FormReply {
+pub(crate) enum FormReply {
     /// What I know of the candidates and the ballot.
     Ballot(membership::forming::Message),
     /// Not minted yet; ask again.
@@ -32,9 +32,9 @@ pub enum FormReply {
 
 /// Everything that a new member needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// Its name and certificate.
-    pub enrolment: Enrolment,
+    pub(crate) enrolment: Enrolment,
     /// The members it can reach the cluster by, itself included.
-    pub members: Vec<MemberRecord>,
+    pub(crate) members: Vec<MemberRecord>,
 }

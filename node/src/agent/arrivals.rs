@@ -22,7 +22,7 @@ use super::{
 const ADMIT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Serves the endpoint's inbox until the endpoint is gone.
-pub async fn serve(life: Arc<Life>, desk: Arc<FormingDesk>, mut inbox: Inbox) {
+pub(crate) async fn serve(life: Arc<Life>, desk: Arc<FormingDesk>, mut inbox: Inbox) {
     while let Some(arrival) = inbox.recv().await {
         match arrival {
             Arrival::Stream { from, kind, sender, receiver } => stream(&life, from, kind, sender, receiver),

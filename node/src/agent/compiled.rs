@@ -10,20 +10,20 @@ use super::coordinator::Target;
 
 /// A revision, validated and compiled for the members of one state.
 #[derive(Debug)]
-pub struct Compiled {
+pub(crate) struct Compiled {
     /// Which revision, and what it came to.
-    pub target: Target,
+    pub(crate) target: Target,
     /// The validated policy.
-    pub model: Model,
+    pub(crate) model: Model,
     /// The addresses of the built-in segment `members`.
-    pub members: Vec<IpAddr>,
+    pub(crate) members: Vec<IpAddr>,
     /// The image.
-    pub image: Image,
+    pub(crate) image: Image,
 }
 
 /// Why a revision has no image on this node.
 #[derive(Debug, thiserror::Error)]
-pub enum CompileRevisionError {
+pub(crate) enum CompileRevisionError {
     /// The history no longer holds its documents.
     #[error("revision {0} is no longer in the history of this node; apply its documents again")]
     Forgotten(u64),
@@ -49,7 +49,7 @@ pub enum CompileRevisionError {
 ///
 /// # Errors
 /// The revision is forgotten, invalid, or past a limit.
-pub fn compile(state: &State, revision: u64) -> Result<Compiled, CompileRevisionError> {
+pub(crate) fn compile(state: &State, revision: u64) -> Result<Compiled, CompileRevisionError> {
     let documents = documents(state, revision).ok_or(CompileRevisionError::Forgotten(revision))?;
     let model =
         policy::validate(&documents).map_err(|diagnostics| CompileRevisionError::Invalid { revision, diagnostics })?;
@@ -61,7 +61,7 @@ pub fn compile(state: &State, revision: u64) -> Result<Compiled, CompileRevision
 
 /// The documents of a revision that the history still holds.
 #[must_use]
-pub fn documents(state: &State, revision: u64) -> Option<Vec<Document>> {
+pub(crate) fn documents(state: &State, revision: u64) -> Option<Vec<Document>> {
     if revision == 0 {
         return Some(Vec::new());
     }
@@ -70,7 +70,7 @@ pub fn documents(state: &State, revision: u64) -> Option<Vec<Document>> {
 
 /// The number of the newest revision that is not given up, 0 before the first.
 #[must_use]
-pub fn wanted_revision(state: &State) -> u64 {
+pub(crate) fn wanted_revision(state: &State) -> u64 {
     let latest = state.revision();
     match &state.aborted {
         Some(aborted) if aborted.revision == latest => state.active.as_ref().map_or(0, |active| active.revision),
@@ -80,7 +80,7 @@ pub fn wanted_revision(state: &State) -> u64 {
 
 /// Every address of every member that can be routed to, sorted: a link-local one means another node on each link.
 #[must_use]
-pub fn routable_addresses(state: &State) -> Vec<IpAddr> {
+pub(crate) fn routable_addresses(state: &State) -> Vec<IpAddr> {
     let all = state.members.values().flat_map(|member| member.addresses.iter().map(|address| address.addr));
     let routable: BTreeSet<IpAddr> = all.filter(|addr| !is_link_local(*addr)).collect();
     routable.into_iter().collect()
@@ -94,6 +94,6 @@ fn is_link_local(addr: IpAddr) -> bool {
 }
 
 /// The members that enforce: all but witnesses.
-pub fn enforcing(state: &State) -> impl Iterator<Item = NodeId> + '_ {
+pub(crate) fn enforcing(state: &State) -> impl Iterator<Item = NodeId> + '_ {
     state.members.values().filter(|member| !member.witness).map(|member| member.node)
 }

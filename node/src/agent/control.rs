@@ -9,11 +9,11 @@ use transport::{Endpoint, StreamKind};
 use super::coordinator::Report;
 
 /// How long a peer may take to answer.
-pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request to a peer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Request {
+pub(crate) enum Request {
     /// To the leader: what my data path prepared and enforces.
     Report(Report),
     /// To the leader: what do all nodes enforce?
@@ -22,7 +22,7 @@ pub enum Request {
 
 /// A peer's answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The report is noted.
     Noted,
     /// Every report that the leader has.
@@ -33,7 +33,7 @@ pub enum Reply {
 
 /// Why a peer gave no answer. The request may have been acted on.
 #[derive(Debug, thiserror::Error)]
-pub enum ControlError {
+pub(crate) enum ControlError {
     /// The peer cannot be reached or hung up.
     #[error("cannot ask {node}: {reason}")]
     Unreachable {
@@ -54,7 +54,7 @@ pub enum ControlError {
 ///
 /// # Errors
 /// The peer cannot be reached, hung up, or did not answer in time.
-pub async fn ask(endpoint: &Endpoint, node: NodeId, request: &Request) -> Result<Reply, ControlError> {
+pub(crate) async fn ask(endpoint: &Endpoint, node: NodeId, request: &Request) -> Result<Reply, ControlError> {
     let asked = tokio::time::timeout(CONTROL_TIMEOUT, exchange(endpoint, node, request)).await;
     asked.map_err(|_| ControlError::TimedOut { node })?
 }

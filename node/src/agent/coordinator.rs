@@ -13,20 +13,20 @@ use identity::{Digest, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// How long living nodes may take to prepare before a majority decides without them.
-pub const READY_WAIT_MAX: Duration = Duration::from_secs(3);
+pub(crate) const READY_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// A revision compiled for the members of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
+pub(crate) struct Target {
     /// The committed revision.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// The digest of the image that it compiles to.
-    pub image: Digest,
+    pub(crate) image: Digest,
 }
 
 /// What preparing a target came to on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Preparation {
+pub(crate) enum Preparation {
     /// Loaded into the idle half, read back, digests equal, every proof obligation met.
     Ready(Target),
     /// Refused; the node goes on enforcing what it had.
@@ -40,18 +40,18 @@ pub enum Preparation {
 
 /// What a node last told the leader of its data path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Who reports.
-    pub node: NodeId,
+    pub(crate) node: NodeId,
     /// The latest preparation, if there was one since the start.
-    pub preparation: Option<Preparation>,
+    pub(crate) preparation: Option<Preparation>,
     /// What its kernel enforces now.
-    pub active: Option<Target>,
+    pub(crate) active: Option<Target>,
 }
 
 /// What the leader should propose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing yet.
     Wait,
     /// Make the target live everywhere.
@@ -67,41 +67,41 @@ pub enum Step {
 
 /// The members whose preparation counts.
 #[derive(Debug, Clone, Default)]
-pub struct Electorate {
+pub(crate) struct Electorate {
     /// Every committed member that enforces (witnesses do not).
-    pub enforcing: BTreeSet<NodeId>,
+    pub(crate) enforcing: BTreeSet<NodeId>,
     /// Those of them that gossip holds for alive.
-    pub alive: BTreeSet<NodeId>,
+    pub(crate) alive: BTreeSet<NodeId>,
 }
 
 /// The reports of all nodes, by node.
 #[derive(Debug, Default)]
-pub struct Board {
+pub(crate) struct Board {
     reports: BTreeMap<NodeId, Report>,
 }
 
 impl Board {
     /// Notes a report; a later one of the same node replaces it.
-    pub fn note(&mut self, report: Report) {
+    pub(crate) fn note(&mut self, report: Report) {
         self.reports.insert(report.node, report);
     }
 
     /// Every report, in the order of the nodes.
     #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
+    pub(crate) fn reports(&self) -> Vec<Report> {
         self.reports.values().cloned().collect()
     }
 
     /// Decides about `wanted`, which has been wanted for `waited`.
     #[must_use]
-    pub fn decide(&self, wanted: Target, electorate: &Electorate, waited: Duration) -> Step {
+    pub(crate) fn decide(&self, wanted: Target, electorate: &Electorate, waited: Duration) -> Step {
         if let Some(step) = self.refusal(wanted, electorate) {
             return step;
         }
         let ready = |node: &&NodeId| self.is_ready(**node, wanted);
         let everyone = !electorate.alive.is_empty() && electorate.alive.iter().all(|node| ready(&node));
         let majority = 2 * electorate.enforcing.iter().filter(ready).count() > electorate.enforcing.len();
-        if (everyone && majority) || (waited >= READY_WAIT_MAX && majority) {
+        if majority && (everyone || waited >= READY_WAIT_MAX) {
             return Step::Activate(wanted);
         }
         Step::Wait

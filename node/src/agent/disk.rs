@@ -18,7 +18,7 @@ const FILE_MODE: u32 = 0o600;
 
 /// Why the state directory could not be read or written. Nothing of the old content is lost.
 #[derive(Debug, thiserror::Error)]
-pub enum DiskError {
+pub(crate) enum DiskError {
     /// The operating system refused.
     #[error("cannot {what} {path}: {source}; check that the directory exists, is writable and has room")]
     Io {
@@ -41,7 +41,7 @@ pub enum DiskError {
 
 /// The state directory of one node.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub(crate) struct Disk {
     directory: PathBuf,
 }
 
@@ -50,7 +50,7 @@ impl Disk {
     ///
     /// # Errors
     /// The directory cannot be made or is no directory.
-    pub fn open(directory: &Path) -> Result<Self, DiskError> {
+    pub(crate) fn open(directory: &Path) -> Result<Self, DiskError> {
         let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
         made.map_err(|source| DiskError::Io { what: "create", path: directory.to_owned(), source })?;
         Ok(Self { directory: directory.to_owned() })
@@ -58,7 +58,7 @@ impl Disk {
 
     /// The path of something below the directory.
     #[must_use]
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -66,7 +66,7 @@ impl Disk {
     ///
     /// # Errors
     /// The file is there and cannot be read.
-    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
         let path = self.path(name);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -79,7 +79,7 @@ impl Disk {
     ///
     /// # Errors
     /// The file is there and cannot be read, or is no text.
-    pub fn read_text(&self, name: &str) -> Result<Option<String>, DiskError> {
+    pub(crate) fn read_text(&self, name: &str) -> Result<Option<String>, DiskError> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|error| self.damaged(name, &error))
     }
@@ -88,7 +88,7 @@ impl Disk {
     ///
     /// # Errors
     /// The content could not be made durable; the old content is still there.
-    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), DiskError> {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), DiskError> {
         let path = self.path(name);
         replace(&self.directory, &path, content).map_err(|source| DiskError::Io { what: "write", path, source })
     }
@@ -97,7 +97,7 @@ impl Disk {
     ///
     /// # Errors
     /// The file is there and cannot be removed.
-    pub fn remove(&self, name: &str) -> Result<(), DiskError> {
+    pub(crate) fn remove(&self, name: &str) -> Result<(), DiskError> {
         let path = self.path(name);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -111,7 +111,7 @@ impl Disk {
     ///
     /// # Errors
     /// The file cannot be read, or is not what [`Disk::write_json`] wrote.
-    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DiskError> {
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DiskError> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| self.damaged(name, &error))
     }
@@ -120,13 +120,13 @@ impl Disk {
     ///
     /// # Errors
     /// As [`Disk::write`].
-    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), DiskError> {
+    pub(crate) fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), DiskError> {
         let text = serde_json::to_vec_pretty(value).expect("the node's own records have a JSON form");
         self.write(name, &text)
     }
 
     /// The error for a file whose content is not what this program wrote.
-    pub fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> DiskError {
+    pub(crate) fn damaged(&self, name: &str, error: &dyn std::fmt::Display) -> DiskError {
         DiskError::Damaged { path: self.path(name), message: error.to_string() }
     }
 
@@ -134,7 +134,7 @@ impl Disk {
     ///
     /// # Errors
     /// A file cannot be renamed; those before it have been.
-    pub fn archive(&self, names: &[&str], suffix: &str) -> Result<(), DiskError> {
+    pub(crate) fn archive(&self, names: &[&str], suffix: &str) -> Result<(), DiskError> {
         for name in names {
             let (from, to) = (self.path(name), self.path(&format!("{name}.{suffix}")));
             match fs::rename(&from, to) {

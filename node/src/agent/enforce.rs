@@ -13,11 +13,11 @@ type Order = Box<dyn FnOnce(&mut dyn Enforcer) + Send>;
 /// The data path's thread has ended, and with it the agent should.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the data path's thread has ended; the agent restarts, the programs stay attached")]
-pub struct EnforcerGone;
+pub(crate) struct EnforcerGone;
 
 /// A handle on the one thread that may touch the enforcer.
 #[derive(Clone)]
-pub struct EnforcerHandle {
+pub(crate) struct EnforcerHandle {
     orders: mpsc::SyncSender<Order>,
 }
 
@@ -25,7 +25,7 @@ impl EnforcerHandle {
     /// Opens the enforcer on a thread of its own, which ends when the last handle is dropped. The verifier of the kernel
     /// takes its time: orders wait for it, the rest of the node does not. The receiver hears what the opening came to.
     #[must_use]
-    pub fn spawn<E: Send + 'static>(
+    pub(crate) fn spawn<E: Send + 'static>(
         open: impl FnOnce() -> Result<Box<dyn Enforcer>, E> + Send + 'static,
     ) -> (Self, oneshot::Receiver<Result<(), E>>) {
         let (orders, inbox) = mpsc::sync_channel::<Order>(ORDERS_QUEUED_MAX);
@@ -49,7 +49,7 @@ impl EnforcerHandle {
     ///
     /// # Errors
     /// The thread is gone.
-    pub async fn run<T, F>(&self, order: F) -> Result<T, EnforcerGone>
+    pub(crate) async fn run<T, F>(&self, order: F) -> Result<T, EnforcerGone>
     where
         T: Send + 'static,
         F: FnOnce(&mut dyn Enforcer) -> T + Send + 'static,

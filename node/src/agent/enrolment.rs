@@ -16,13 +16,13 @@ const FILE: &str = "enrolment";
 
 /// Membership of a cluster, as kept on disk and as granted to a node that joins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enrolment {
+pub(crate) struct Enrolment {
     /// Who the node is.
-    pub name: CertName,
+    pub(crate) name: CertName,
     /// Its certificate, DER.
-    pub certificate: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
     /// The certificate of the cluster's authority, DER.
-    pub authority: Vec<u8>,
+    pub(crate) authority: Vec<u8>,
 }
 
 impl Enrolment {
@@ -30,7 +30,7 @@ impl Enrolment {
     ///
     /// # Errors
     /// The key is unreadable or of a kind that the authority does not sign.
-    pub fn issue(
+    pub(crate) fn issue(
         authority: &Authority,
         member: &MemberRecord,
         public_key: &[u8],
@@ -45,7 +45,7 @@ impl Enrolment {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
-    pub fn load(disk: &Disk) -> Result<Option<Self>, DiskError> {
+    pub(crate) fn load(disk: &Disk) -> Result<Option<Self>, DiskError> {
         let Some(bytes) = disk.read(FILE)? else { return Ok(None) };
         transport::codec::decode(&bytes).map(Some).map_err(|error| disk.damaged(FILE, &error))
     }
@@ -54,14 +54,14 @@ impl Enrolment {
     ///
     /// # Errors
     /// It could not be made durable.
-    pub fn save(&self, disk: &Disk) -> Result<(), DiskError> {
+    pub(crate) fn save(&self, disk: &Disk) -> Result<(), DiskError> {
         let bytes = transport::codec::encode(self).map_err(|error| disk.damaged(FILE, &error))?;
         disk.write(FILE, &bytes)
     }
 
     /// What the transport proves the node's identity with.
     #[must_use]
-    pub fn credentials(&self, key: &NodeKey) -> Credentials {
+    pub(crate) fn credentials(&self, key: &NodeKey) -> Credentials {
         let authority = CertificateDer::from(self.authority.clone());
         Credentials {
             name: self.name,
@@ -73,7 +73,7 @@ impl Enrolment {
 
     /// How long the certificate is still good before it should be renewed; zero when that time has come.
     #[must_use]
-    pub fn renew_in(&self, now: SystemTime) -> Duration {
+    pub(crate) fn renew_in(&self, now: SystemTime) -> Duration {
         let info = transport::CertificateInfo::parse(&CertificateDer::from(self.certificate.as_slice()));
         info.map_or(Duration::ZERO, |info| info.renew_at().duration_since(now).unwrap_or_default())
     }

@@ -35,7 +35,7 @@ const EXCHANGE_WITHIN: Duration = Duration::from_secs(2);
 const BALLOT_FILE: &str = "ballot";
 
 /// The desk at which forming nodes and joiners are served.
-pub struct FormingDesk {
+pub(crate) struct FormingDesk {
     site: SharedSite,
     secret: Option<Secret>,
     book: Mutex<Book>,
@@ -59,7 +59,7 @@ impl FormingDesk {
     ///
     /// # Errors
     /// The secret or a file of the state directory cannot be read.
-    pub fn open(site: &SharedSite) -> anyhow::Result<Arc<Self>> {
+    pub(crate) fn open(site: &SharedSite) -> anyhow::Result<Arc<Self>> {
         let cluster = &site.config.cluster;
         let secret = match (&cluster.bootstrap_secret_file, cluster.expect) {
             (Some(path), Some(_)) => read_secret(path)?,
@@ -71,7 +71,7 @@ impl FormingDesk {
     }
 
     /// Tells the endpoint which secrets open this node, and why others do not.
-    pub fn let_in(self: &Arc<Self>, life: &Arc<Life>) {
+    pub(crate) fn let_in(self: &Arc<Self>, life: &Arc<Life>) {
         let (desk, life) = (self.clone(), life.clone());
         self.site.endpoint.set_form_secrets(move |id: &SecretId| {
             if *id == SecretId::BOOTSTRAP { desk.bootstrap_secret(&life) } else { token_secret(&life, id) }
@@ -93,7 +93,7 @@ impl FormingDesk {
     }
 
     /// A candidate tells what it knows; the answer is what this node knows, or the candidate's certificate.
-    pub async fn ballot(self: &Arc<Self>, life: &Life, peer: &FormPeer, message: Message) -> FormReply {
+    pub(crate) async fn ballot(self: &Arc<Self>, life: &Life, peer: &FormPeer, message: Message) -> FormReply {
         if self.book().founding.is_some() {
             return self.collect(peer);
         }
@@ -110,7 +110,7 @@ impl FormingDesk {
     }
 
     /// A founder asks for its certificate.
-    pub fn collect(&self, peer: &FormPeer) -> FormReply {
+    pub(crate) fn collect(&self, peer: &FormPeer) -> FormReply {
         let book = self.book();
         let Some(founding) = &book.founding else { return FormReply::NotYet };
         let Some(record) = founding.members.iter().find(|member| member.fingerprint == peer.fingerprint) else {
@@ -126,7 +126,7 @@ impl FormingDesk {
     ///
     /// # Errors
     /// The disk fails, or the member cannot be started.
-    pub async fn form(self: &Arc<Self>, life: &Life) -> anyhow::Result<Arc<Mesh>> {
+    pub(crate) async fn form(self: &Arc<Self>, life: &Life) -> anyhow::Result<Arc<Mesh>> {
         self.begin_vote()?;
         loop {
             self.step(Input::Tick)?;

@@ -24,16 +24,16 @@ const FIRST_EPOCH: u32 = 1;
 
 /// What a founder minted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Founding {
+pub(crate) struct Founding {
     /// Identity and authority of the new cluster.
-    pub genesis: Genesis,
+    pub(crate) genesis: Genesis,
     /// Its first members, this node among them.
-    pub members: Vec<MemberRecord>,
+    pub(crate) members: Vec<MemberRecord>,
 }
 
 /// Why a cluster was not founded.
 #[derive(Debug, thiserror::Error)]
-pub enum FoundError {
+pub(crate) enum FoundError {
     /// What was minted could not be kept, so it was thrown away.
     #[error("the new cluster could not be kept: {0}")]
     Disk(#[from] DiskError),
@@ -56,7 +56,7 @@ impl Founding {
     ///
     /// # Errors
     /// No authority can be made, or it cannot be kept.
-    pub fn mint(disk: &Disk, nodes: impl IntoIterator<Item = NewMember>) -> Result<Self, FoundError> {
+    pub(crate) fn mint(disk: &Disk, nodes: impl IntoIterator<Item = NewMember>) -> Result<Self, FoundError> {
         let cluster = ClusterId::from_bytes(rand::random());
         let authority = Authority::mint(cluster, FIRST_EPOCH)?;
         let number = |place: usize| NodeId::new(place as u64 + 1).expect("counted from one");
@@ -71,7 +71,7 @@ impl Founding {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
-    pub fn load(disk: &Disk) -> Result<Option<Self>, DiskError> {
+    pub(crate) fn load(disk: &Disk) -> Result<Option<Self>, DiskError> {
         let Some(bytes) = disk.read(FILE)? else { return Ok(None) };
         transport::codec::decode(&bytes).map(Some).map_err(|error| disk.damaged(FILE, &error))
     }
@@ -85,7 +85,7 @@ impl Founding {
     ///
     /// # Errors
     /// No certificate can be issued.
-    pub fn enrol(&self, member: &MemberRecord, public_key: &[u8]) -> Result<Enrolment, FoundError> {
+    pub(crate) fn enrol(&self, member: &MemberRecord, public_key: &[u8]) -> Result<Enrolment, FoundError> {
         let authority = Authority::from_pem(&self.genesis.ca_pem)?;
         Ok(Enrolment::issue(&authority, member, public_key, SystemTime::now())?)
     }
@@ -95,7 +95,7 @@ impl Founding {
     ///
     /// # Errors
     /// The member cannot be started.
-    pub async fn begin(&self, site: &Arc<Site>) -> Result<Arc<Mesh>, FoundError> {
+    pub(crate) async fn begin(&self, site: &Arc<Site>) -> Result<Arc<Mesh>, FoundError> {
         let enrolment = match Enrolment::load(&site.disk)? {
             Some(enrolment) => enrolment,
             None => self.enrol_self(site)?,
@@ -118,7 +118,7 @@ impl Founding {
 ///
 /// # Errors
 /// Nothing is left half-done: at the next start the node goes on or begins anew.
-pub async fn found_alone(site: &Arc<Site>) -> Result<Arc<Mesh>, FoundError> {
+pub(crate) async fn found_alone(site: &Arc<Site>) -> Result<Arc<Mesh>, FoundError> {
     let founding = match Founding::load(&site.disk)? {
         Some(founding) => founding,
         None => Founding::mint(&site.disk, [site.newcomer()])?,

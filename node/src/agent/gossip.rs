@@ -19,7 +19,7 @@ const INCARNATION_FILE: &str = "incarnation";
 
 /// A handle on the running gossip.
 #[derive(Clone)]
-pub struct Gossip {
+pub(crate) struct Gossip {
     inputs: mpsc::Sender<Input>,
     members: Arc<ArcSwap<Vec<Member>>>,
 }
@@ -27,7 +27,7 @@ pub struct Gossip {
 impl Gossip {
     /// Starts gossip as `me` at `addr`; it ends when the last handle is dropped.
     #[must_use]
-    pub fn start(me: NodeId, addr: SocketAddr, meta: Meta, disk: Disk, endpoint: Endpoint) -> Self {
+    pub(crate) fn start(me: NodeId, addr: SocketAddr, meta: Meta, disk: Disk, endpoint: Endpoint) -> Self {
         let (inputs, inbox) = mpsc::channel(INPUTS_QUEUED_MAX);
         let members = Arc::new(ArcSwap::from_pointee(Vec::new()));
         let incarnation = next_incarnation(&disk);
@@ -39,45 +39,45 @@ impl Gossip {
     }
 
     /// A datagram of a peer. When too many wait, it is dropped.
-    pub fn datagram(&self, from: NodeId, bytes: Bytes) {
+    pub(crate) fn datagram(&self, from: NodeId, bytes: Bytes) {
         let _ = self.inputs.try_send(Input::Datagram { from, bytes });
     }
 
     /// Names a node that should be a member; it is looked for until it answers.
-    pub async fn announce(&self, to: NodeId, addr: SocketAddr) {
+    pub(crate) async fn announce(&self, to: NodeId, addr: SocketAddr) {
         let _ = self.inputs.send(Input::Announce { to, addr }).await;
     }
 
     /// A node was removed for good: it is neither listened to nor looked for (G12).
-    pub async fn remove(&self, node: NodeId) {
+    pub(crate) async fn remove(&self, node: NodeId) {
         let _ = self.inputs.send(Input::Remove(node)).await;
     }
 
     /// Tells the others what has changed about this node.
-    pub async fn set_meta(&self, meta: Meta) {
+    pub(crate) async fn set_meta(&self, meta: Meta) {
         let _ = self.inputs.send(Input::SetMeta(meta)).await;
     }
 
     /// Tells the others that this node goes, so that they need not suspect it.
-    pub async fn leave(&self) {
+    pub(crate) async fn leave(&self) {
         let _ = self.inputs.send(Input::Leave).await;
     }
 
     /// The members as gossip sees them now, this node among them.
     #[must_use]
-    pub fn members(&self) -> Arc<Vec<Member>> {
+    pub(crate) fn members(&self) -> Arc<Vec<Member>> {
         self.members.load_full()
     }
 
     /// Whether gossip has ever heard of `node`, in whatever state it is now.
     #[must_use]
-    pub fn has_met(&self, node: NodeId) -> bool {
+    pub(crate) fn has_met(&self, node: NodeId) -> bool {
         self.members.load().iter().any(|member| member.node == node)
     }
 
     /// Whether gossip holds `node` for alive; a suspect is still alive.
     #[must_use]
-    pub fn is_alive(&self, node: NodeId) -> bool {
+    pub(crate) fn is_alive(&self, node: NodeId) -> bool {
         let alive = |member: &Member| member.state.is_active();
         self.members.load().iter().any(|member| member.node == node && alive(member))
     }
@@ -146,7 +146,7 @@ impl Driver {
 fn log_event(event: &Event) {
     match event {
         Event::Joined(member) => {
-            info!(node = %member.node, addr = %member.addr, name = member.meta.name, "member joined")
+            info!(node = %member.node, addr = %member.addr, name = member.meta.name, "member joined");
         }
         Event::Changed(_) => {}
         Event::Suspected(node) => info!(%node, "member suspected"),

@@ -11,7 +11,7 @@ use crate::config::InterfaceConfig;
 
 /// Why the interfaces could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum InterfaceError {
+pub(crate) enum InterfaceError {
     /// The configuration names an interface that the machine does not have.
     #[error("there is no interface `{name}` on this machine{suggestion}; correct [[interface]] in the configuration")]
     Missing {
@@ -29,7 +29,7 @@ pub enum InterfaceError {
 ///
 /// # Errors
 /// An interface is missing, or the kernel cannot be asked.
-pub fn read(configured: &[InterfaceConfig]) -> Result<Vec<LocalInterface>, InterfaceError> {
+pub(crate) fn read(configured: &[InterfaceConfig]) -> Result<Vec<LocalInterface>, InterfaceError> {
     let all = every_address().map_err(InterfaceError::Kernel)?;
     configured.iter().map(|wanted| one(wanted, &all)).collect()
 }
@@ -38,7 +38,7 @@ pub fn read(configured: &[InterfaceConfig]) -> Result<Vec<LocalInterface>, Inter
 ///
 /// Host routes (/32, /128) are left out: that is how virtual addresses are carried, and those belong to no node.
 #[must_use]
-pub fn member_addresses(interfaces: &[LocalInterface]) -> Vec<MemberAddress> {
+pub(crate) fn member_addresses(interfaces: &[LocalInterface]) -> Vec<MemberAddress> {
     let mut addresses = BTreeSet::new();
     for interface in interfaces {
         let own = interface.addresses.iter().filter(|net| net.prefix_len() < net.max_prefix_len());

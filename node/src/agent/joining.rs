@@ -15,7 +15,7 @@ use super::{
 
 /// Why a node has not joined. It stays alone, unless the error says that it was admitted.
 #[derive(Debug, thiserror::Error)]
-pub enum JoinError {
+pub(crate) enum JoinError {
     /// The token's time has passed, by this node's clock.
     #[error("the token has expired; make a new one with `hedgerow cluster token create` on a member")]
     Expired,
@@ -50,7 +50,7 @@ enum Failure {
 ///
 /// # Errors
 /// See [`JoinError`].
-pub async fn join(site: &Arc<Site>, token: &JoinToken, timeout: Duration) -> Result<Arc<Mesh>, JoinError> {
+pub(crate) async fn join(site: &Arc<Site>, token: &JoinToken, timeout: Duration) -> Result<Arc<Mesh>, JoinError> {
     if token.is_expired(now_ms()) {
         return Err(JoinError::Expired);
     }

@@ -35,21 +35,21 @@ const ACTOR: &str = "system:coordinator";
 
 /// The leader's board, and the bell that rings when a report comes in.
 #[derive(Clone, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     board: Arc<Mutex<Board>>,
     bell: Arc<Notify>,
 }
 
 impl Ledger {
     /// Notes a report and wakes the leader's loop.
-    pub fn note(&self, report: Report) {
+    pub(crate) fn note(&self, report: Report) {
         self.lock().note(report);
         self.bell.notify_one();
     }
 
     /// Every report.
     #[must_use]
-    pub fn reports(&self) -> Vec<Report> {
+    pub(crate) fn reports(&self) -> Vec<Report> {
         self.lock().reports()
     }
 
@@ -60,7 +60,7 @@ impl Ledger {
 }
 
 /// Sends this node's reports to whoever leads, until `stop`.
-pub async fn report(
+pub(crate) async fn report(
     me: NodeId,
     raft: Raft,
     endpoint: Endpoint,
@@ -90,7 +90,7 @@ pub async fn report(
 
 /// Answers a peer's request.
 #[must_use]
-pub fn answer(request: Request, me: NodeId, raft: &Raft, ledger: &Ledger) -> Reply {
+pub(crate) fn answer(request: Request, me: NodeId, raft: &Raft, ledger: &Ledger) -> Reply {
     if raft.leader() != Some(me) {
         return Reply::NotLeader(raft.leader());
     }
@@ -105,27 +105,27 @@ pub fn answer(request: Request, me: NodeId, raft: &Raft, ledger: &Ledger) -> Rep
 
 /// A write of its own, under a request id that nobody else has.
 #[must_use]
-pub fn proposal(actor: &str, command: Command) -> Proposal {
+pub(crate) fn proposal(actor: &str, command: Command) -> Proposal {
     Proposal { request_id: rand::random(), actor: actor.to_owned(), command }
 }
 
 /// What the leader's loop looks at.
-pub struct Leadership {
+pub(crate) struct Leadership {
     /// This node.
-    pub me: NodeId,
+    pub(crate) me: NodeId,
     /// The log.
-    pub raft: Raft,
+    pub(crate) raft: Raft,
     /// The reports.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Who is alive.
-    pub gossip: Gossip,
+    pub(crate) gossip: Gossip,
     /// This node's own data path.
-    pub enforcement: watch::Receiver<Enforcement>,
+    pub(crate) enforcement: watch::Receiver<Enforcement>,
 }
 
 impl Leadership {
     /// Decides while this node leads, until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let mut states = self.raft.watch();
         let mut tick = tokio::time::interval(DECIDE_EVERY);
         let mut wanted_since: Option<(Target, Instant)> = None;

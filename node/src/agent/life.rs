@@ -20,7 +20,7 @@ const DISARM_FILE: &str = "disarm.json";
 
 /// A stage of a node's life.
 #[derive(Clone)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Belongs to no cluster.
     Alone,
     /// Takes part in a zero-touch forming; the sentence says what it waits for.
@@ -34,20 +34,20 @@ pub enum Stage {
 }
 
 /// The life of this node.
-pub struct Life {
+pub(crate) struct Life {
     /// What does not change.
-    pub site: SharedSite,
+    pub(crate) site: SharedSite,
     /// When the process started.
-    pub started: Instant,
+    pub(crate) started: Instant,
     stage: watch::Sender<Stage>,
     /// Held while the node founds, joins or leaves: one way at a time.
-    pub passage: tokio::sync::Mutex<()>,
+    pub(crate) passage: tokio::sync::Mutex<()>,
     disarm: Mutex<Option<view::Disarm>>,
 }
 
 /// A disarm could not be begun or ended; the data path is as it was.
 #[derive(Debug, thiserror::Error)]
-pub enum DisarmError {
+pub(crate) enum DisarmError {
     /// The order could not be kept on disk, so it would not survive a restart.
     #[error("the order cannot be kept: {0}")]
     Disk(#[from] DiskError),
@@ -62,7 +62,7 @@ pub enum DisarmError {
 impl Life {
     /// A life at its beginning.
     #[must_use]
-    pub fn new(site: SharedSite) -> Arc<Self> {
+    pub(crate) fn new(site: SharedSite) -> Arc<Self> {
         let life = Self {
             site,
             started: Instant::now(),
@@ -75,13 +75,13 @@ impl Life {
 
     /// The stage now.
     #[must_use]
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         self.stage.borrow().clone()
     }
 
     /// The running member, if the node is one.
     #[must_use]
-    pub fn mesh(&self) -> Option<Arc<Mesh>> {
+    pub(crate) fn mesh(&self) -> Option<Arc<Mesh>> {
         match &*self.stage.borrow() {
             Stage::Running(mesh) => Some(mesh.clone()),
             _ => None,
@@ -90,25 +90,25 @@ impl Life {
 
     /// Why this node cannot go on and must be restarted, if consensus has ended on it.
     #[must_use]
-    pub fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         let fatal = self.mesh()?.raft.metrics().fatal?;
         Some(format!("consensus has ended on this node: {fatal}; the data path stays attached"))
     }
 
     /// Goes on to a stage.
-    pub fn enter(&self, stage: Stage) {
+    pub(crate) fn enter(&self, stage: Stage) {
         self.stage.send_replace(stage);
     }
 
     /// Where stages can be watched.
     #[must_use]
-    pub fn stages(&self) -> watch::Receiver<Stage> {
+    pub(crate) fn stages(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 
     /// The order to pass everything, if it stands.
     #[must_use]
-    pub fn disarmed(&self) -> Option<view::Disarm> {
+    pub(crate) fn disarmed(&self) -> Option<view::Disarm> {
         self.disarm.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -116,7 +116,7 @@ impl Life {
     ///
     /// # Errors
     /// The order cannot be read, or the data path refuses.
-    pub async fn resume_disarm(self: &Arc<Self>) -> Result<(), DisarmError> {
+    pub(crate) async fn resume_disarm(self: &Arc<Self>) -> Result<(), DisarmError> {
         match self.site.disk.read_json::<view::Disarm>(DISARM_FILE)? {
             Some(order) if order.until_ms > now_ms() => self.disarm(order).await,
             _ => self.arm().await,
@@ -127,7 +127,7 @@ impl Life {
     ///
     /// # Errors
     /// The order cannot be kept, or the data path refuses; enforcement goes on.
-    pub async fn disarm(self: &Arc<Self>, order: view::Disarm) -> Result<(), DisarmError> {
+    pub(crate) async fn disarm(self: &Arc<Self>, order: view::Disarm) -> Result<(), DisarmError> {
         self.site.disk.write_json(DISARM_FILE, &order)?;
         self.site.enforcer.run(|enforcer| enforcer.set_disarmed(true)).await??;
         warn!(
@@ -155,7 +155,7 @@ impl Life {
     ///
     /// # Errors
     /// The data path refuses, or the order cannot be removed from the disk.
-    pub async fn arm(&self) -> Result<(), DisarmError> {
+    pub(crate) async fn arm(&self) -> Result<(), DisarmError> {
         self.site.enforcer.run(|enforcer| enforcer.set_disarmed(false)).await??;
         self.site.disk.remove(DISARM_FILE)?;
         if self.disarmed().is_some() {

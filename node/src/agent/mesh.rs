@@ -12,13 +12,13 @@ use raft::{Command, Genesis, Raft, RaftConfig};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
-use transport::Authority;
+use transport::{Authority, DenyList};
 
 use super::{
     enrolment::Enrolment,
     gossip::Gossip,
     lead::{self, Leadership, Ledger},
-    reconcile::{Enforcement, Reconciler, Settings},
+    reconcile::{Enforcement, Reconciler},
     site::{EnrolError, SharedSite},
     wire::QuicWire,
 };
@@ -36,7 +36,7 @@ const RAFT_DIRECTORY: &str = "raft";
 
 /// Why a member could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum MeshError {
+pub(crate) enum MeshError {
     /// The log cannot be opened.
     #[error("the replicated log cannot be opened: {0}")]
     Raft(#[from] raft::StartError),
@@ -46,17 +46,17 @@ pub enum MeshError {
 }
 
 /// A running member of a cluster.
-pub struct Mesh {
+pub(crate) struct Mesh {
     /// Who this node is.
-    pub name: CertName,
+    pub(crate) name: CertName,
     /// The replicated log and its state.
-    pub raft: Raft,
+    pub(crate) raft: Raft,
     /// Who is alive.
-    pub gossip: Gossip,
+    pub(crate) gossip: Gossip,
     /// What the data path does.
-    pub enforcement: watch::Receiver<Enforcement>,
+    pub(crate) enforcement: watch::Receiver<Enforcement>,
     /// The leader's board.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// Ends every task of the mesh.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -67,7 +67,7 @@ impl Mesh {
     ///
     /// # Errors
     /// The log cannot be opened, or the certificate is not usable.
-    pub async fn start(
+    pub(crate) async fn start(
         site: &SharedSite,
         enrolment: &Enrolment,
         contacts: &[MemberRecord],
@@ -80,13 +80,7 @@ impl Mesh {
         let raft = Raft::start(config, Arc::new(QuicWire::new(site.endpoint.clone()))).await?;
         let meta = first_meta(site);
         let gossip = Gossip::start(name.node, site.listen(), meta, site.disk.clone(), site.endpoint.clone());
-        let settings = Settings {
-            me: name.node,
-            interfaces: site.interfaces.clone(),
-            channels: site.config.channels.clone(),
-            cluster_port: site.listen().port(),
-        };
-        let (reconciler, enforcement) = Reconciler::new(settings, site.endpoint.clone(), site.enforcer.clone());
+        let (reconciler, enforcement) = Reconciler::new(name.node, site.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), stop, tasks };
         let mesh = Arc::new(mesh);
@@ -97,12 +91,12 @@ impl Mesh {
 
     /// This node.
     #[must_use]
-    pub fn me(&self) -> NodeId {
+    pub(crate) fn me(&self) -> NodeId {
         self.name.node
     }
 
     /// Stops the tasks and the log; the data path stays attached (G13).
-    pub async fn shutdown(&self) {
+    pub(crate) async fn shutdown(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -112,7 +106,7 @@ impl Mesh {
     }
 
     /// Writes the first entry of a new cluster as soon as a quorum is there; does nothing where there is one.
-    pub fn found(self: &Arc<Self>, members: Vec<MemberRecord>, genesis: Genesis) {
+    pub(crate) fn found(self: &Arc<Self>, members: Vec<MemberRecord>, genesis: Genesis) {
         let mesh = self.clone();
         self.spawn_until_stop(async move {
             while !mesh.raft.local().0.is_founded() {
@@ -125,7 +119,7 @@ impl Mesh {
     }
 
     /// Waits until the cluster has been founded, at most `within`; whether it has.
-    pub async fn founded(&self, within: Duration) -> bool {
+    pub(crate) async fn founded(&self, within: Duration) -> bool {
         let mut states = self.raft.watch();
         tokio::time::timeout(within, states.wait_for(|state| state.is_founded())).await.is_ok_and(|state| state.is_ok())
     }
@@ -147,15 +141,15 @@ impl Mesh {
             self.enforcement.clone(),
             self.stop.clone(),
         );
-        let (states, stop) = (self.raft.watch(), self.stop.clone());
+        let (raft, stop) = (self.raft.clone(), self.stop.clone());
         self.tasks.spawn(async move {
-            if let Err(error) = reconciler.run(states, stop).await {
+            if let Err(error) = reconciler.run(raft, stop).await {
                 error!(%error, "reconciling has ended");
             }
         });
         self.tasks.spawn(leadership.run(self.stop.clone()));
         self.tasks.spawn(reports);
-        self.spawn_until_stop(announce(self.clone()));
+        self.spawn_until_stop(follow_members(self.clone(), site.clone()));
         self.spawn_until_stop(follow_meta(self.clone(), site.clone()));
         self.spawn_until_stop(keep_record(self.clone(), site.clone()));
         self.spawn_until_stop(renew(self.clone(), site.clone(), enrolment));
@@ -180,13 +174,22 @@ fn first_meta(site: &SharedSite) -> Meta {
     }
 }
 
-/// Tells gossip whom the cluster has committed as a member, and whom it has removed.
-async fn announce(mesh: Arc<Mesh>) {
+/// Tells the endpoint and gossip whom the cluster has committed as a member, and whom it has removed (G12).
+async fn follow_members(mesh: Arc<Mesh>, site: SharedSite) {
     let mut states = mesh.raft.watch();
     let (mut known, mut removed) = (BTreeMap::new(), BTreeSet::new());
     loop {
         let state = states.borrow_and_update().clone();
-        for member in state.members.values().filter(|member| member.node != mesh.me()) {
+        site.deny(DenyList {
+            nodes: state.removed.keys().copied().collect(),
+            fingerprints: state.denied.as_ref().clone(),
+        });
+        let others = || state.members.values().filter(|member| member.node != mesh.me());
+        if others().next().is_some() {
+            // Before the log has arrived, the contacts by which this node was let in are all it knows.
+            site.endpoint.set_directory(others().map(|member| (member.node, member.endpoint)).collect());
+        }
+        for member in others() {
             if known.insert(member.node, member.endpoint) != Some(member.endpoint) {
                 mesh.gossip.announce(member.node, member.endpoint).await;
             }

@@ -33,7 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use transport::{BindConfig, Endpoint, Limits, NodeKey};
+use transport::{BindConfig, DenyList, Endpoint, Limits, NodeKey};
 
 use self::{
     answers::Answers,
@@ -74,7 +74,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (settings, attached_to) = (config.clone(), interfaces.clone());
     let (enforcer, opened) = EnforcerHandle::spawn(move || open_enforcer(&settings, &attached_to));
     let tls_keys = watch::Sender::new(None);
-    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, interfaces, tls_keys });
+    let denied = watch::Sender::new(DenyList::default());
+    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, interfaces, tls_keys, denied });
     let life = Life::new(site.clone());
     let desk = FormingDesk::open(&site)?;
     desk.let_in(&life);
@@ -138,7 +139,7 @@ async fn open_api(life: &Arc<Life>, stop: &CancellationToken) -> anyhow::Result<
     let local = http::UnixApi::bind(&life.site.config.api.socket)?;
     api.spawn(local.serve(router.clone(), stop.clone()));
     if let Some(addr) = life.site.config.api.listen {
-        let remote = http::TlsApi::bind(addr).await?;
+        let remote = http::TlsApi::bind(addr).await?.deny(life.site.denied.subscribe());
         api.spawn(remote.serve(router, life.site.tls_keys.subscribe(), stop.clone()));
     }
     Ok(api)

@@ -5,79 +5,71 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use dataplane::{Active, Hook, HookState, HookStatus};
+use futures_util::FutureExt;
 use identity::NodeId;
-use policy::{Channel, Guard, LocalInterface, Obligation};
-use raft::State;
+use policy::{Guard, Obligation};
+use raft::{Raft, State};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use transport::{DenyList, Endpoint};
 
 use super::{
     compiled::{self, Compiled},
     coordinator::{Preparation, Report, Target},
-    enforce::{EnforcerGone, EnforcerHandle},
+    enforce::EnforcerGone,
+    site::SharedSite,
 };
 
 /// How often the hooks are looked at (G20: a foreign detach is repaired within a second).
 const HOOKS_CHECK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long one try to learn the current state of the cluster takes.
+const CURRENT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long guard entries of departed members stay, so that no packet of the old membership is cut on its way (G0, G12).
 const GUARD_GRACE: Duration = Duration::from_secs(2);
 
 /// What this node's data path does now, for the API and for the leader.
 #[derive(Debug, Clone, Default)]
-pub struct Enforcement {
+pub(crate) struct Enforcement {
     /// The generation that judges packets.
-    pub active: Option<Active>,
+    pub(crate) active: Option<Active>,
     /// The revision and image that it holds.
-    pub target: Option<Target>,
+    pub(crate) target: Option<Target>,
     /// The last preparation.
-    pub preparation: Option<Preparation>,
+    pub(crate) preparation: Option<Preparation>,
     /// The policy of the active generation, for `explain`.
-    pub compiled: Option<Arc<Compiled>>,
+    pub(crate) compiled: Option<Arc<Compiled>>,
     /// The sync flows that are open now.
-    pub guard: Arc<Guard>,
+    pub(crate) guard: Arc<Guard>,
     /// The hooks as last seen.
-    pub hooks: Vec<HookStatus>,
+    pub(crate) hooks: Vec<HookStatus>,
     /// How often each hook had to be attached again since the process started (G20).
-    pub repaired: BTreeMap<Hook, u64>,
+    pub(crate) repaired: BTreeMap<Hook, u64>,
     /// Whether the data path is told to pass everything.
-    pub disarmed: bool,
+    pub(crate) disarmed: bool,
     /// What is wrong now, as sentences; empty when all is well.
-    pub alarms: Vec<String>,
+    pub(crate) alarms: Vec<String>,
 }
 
 impl Enforcement {
     /// The report that the leader collects.
     #[must_use]
-    pub fn report(&self, node: NodeId) -> Report {
+    pub(crate) fn report(&self, node: NodeId) -> Report {
         Report { node, preparation: self.preparation.clone(), active: self.target }
     }
 }
 
-/// What the loop needs of the configuration.
-pub struct Settings {
-    /// This node.
-    pub me: NodeId,
-    /// Its interfaces.
-    pub interfaces: Vec<LocalInterface>,
-    /// The channels that are declared beside the built-in one.
-    pub channels: Vec<Channel>,
-    /// The port of the cluster's QUIC endpoint.
-    pub cluster_port: u16,
-}
-
 /// The reconcile loop of one node.
-pub struct Reconciler {
-    settings: Settings,
-    endpoint: Endpoint,
-    enforcer: EnforcerHandle,
+pub(crate) struct Reconciler {
+    me: NodeId,
+    site: SharedSite,
     status: watch::Sender<Enforcement>,
     prepared: Option<(dataplane::Prepared, Arc<Compiled>)>,
     /// Whether what was live when the process started has been looked at.
@@ -88,34 +80,43 @@ pub struct Reconciler {
 impl Reconciler {
     /// A loop that has done nothing yet, and where its results can be watched.
     #[must_use]
-    pub fn new(
-        settings: Settings,
-        endpoint: Endpoint,
-        enforcer: EnforcerHandle,
-    ) -> (Self, watch::Receiver<Enforcement>) {
+    pub(crate) fn new(me: NodeId, site: SharedSite) -> (Self, watch::Receiver<Enforcement>) {
         let (status, watched) = watch::channel(Enforcement::default());
-        (Self { settings, endpoint, enforcer, status, prepared: None, adopted: false, departing: None }, watched)
+        (Self { me, site, status, prepared: None, adopted: false, departing: None }, watched)
     }
 
     /// Runs until `stop`, or until the data path's thread is gone.
     ///
     /// # Errors
     /// The data path's thread is gone.
-    pub async fn run(
-        mut self,
-        mut states: watch::Receiver<Arc<State>>,
-        stop: CancellationToken,
-    ) -> Result<(), EnforcerGone> {
+    pub(crate) async fn run(mut self, raft: Raft, stop: CancellationToken) -> Result<(), EnforcerGone> {
+        let mut states = raft.watch();
         let mut check = tokio::time::interval(HOOKS_CHECK_EVERY);
+        let mut may_change = !self.take_over().await?;
+        let current = pin!(wait_until_current(&raft));
+        let mut current = current.fuse();
         loop {
             tokio::select! {
                 changed = states.changed() => if changed.is_err() { return Ok(()) },
                 _ = check.tick() => self.check_hooks().await?,
+                () = &mut current => may_change = true,
                 () = stop.cancelled() => return Ok(()),
             }
             let state = states.borrow_and_update().clone();
-            self.round(&state).await?;
+            if may_change {
+                self.round(&state).await?;
+            }
         }
+    }
+
+    /// Notes what the kernel enforces since before this process started; whether it enforces anything.
+    ///
+    /// If so, it is left alone until this node knows the current state of the cluster: a state from before the newest
+    /// members were admitted would cut their sync flows (G0).
+    async fn take_over(&mut self) -> Result<bool, EnforcerGone> {
+        let active = self.site.enforcer.run(|enforcer| enforcer.active()).await?;
+        self.status.send_modify(|status| status.active = active);
+        Ok(active.is_some())
     }
 
     async fn round(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
@@ -130,20 +131,13 @@ impl Reconciler {
 
     async fn follow_members(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
         if state.members.is_empty() {
-            // The log has not arrived yet: the contacts by which this node was let in are all it knows.
+            // The log has not arrived yet; an empty guard would cut the flows of those who are members.
             return Ok(());
         }
-        let me = self.settings.me;
-        let others = state.members.values().filter(|member| member.node != me);
-        self.endpoint.set_directory(others.map(|member| (member.node, member.endpoint)).collect());
-        self.endpoint.set_denied(DenyList {
-            nodes: state.removed.keys().copied().collect(),
-            fingerprints: state.denied.as_ref().clone(),
-        });
         let wanted = match self.wanted_guard(state) {
             Ok(wanted) => wanted,
             Err(error) => {
-                self.alarm(format!("the guard cannot be built, the last one stays: {error}"));
+                self.alarm(&format!("the guard cannot be built, the last one stays: {error}"));
                 return Ok(());
             }
         };
@@ -151,13 +145,12 @@ impl Reconciler {
     }
 
     fn wanted_guard(&self, state: &State) -> Result<Guard, policy::GuardError> {
-        let Settings { me, interfaces, channels, cluster_port } = &self.settings;
         let members: Vec<_> = state.members.values().cloned().collect();
-        let mut all = channels.clone();
+        let mut all = self.site.config.channels.clone();
         if let Some(compiled) = &self.status.borrow().compiled {
             all.extend(compiled.model.channels.iter().cloned());
         }
-        policy::guard(*me, interfaces, &all, &members, *cluster_port)
+        policy::guard(self.me, &self.site.interfaces, &all, &members, self.site.listen().port())
     }
 
     /// Add before remove: the union of old and new first, the new alone after a grace time.
@@ -169,7 +162,7 @@ impl Reconciler {
             let union = match current.union(&wanted) {
                 Ok(union) => union,
                 Err(error) => {
-                    self.alarm(format!("the guard is not changed, old and new do not fit together: {error}"));
+                    self.alarm(&format!("the guard is not changed, old and new do not fit together: {error}"));
                     return Ok(());
                 }
             };
@@ -186,12 +179,12 @@ impl Reconciler {
         let entries = guard.entries.len();
         let shared = Arc::new(guard);
         let given = shared.clone();
-        match self.enforcer.run(move |enforcer| enforcer.set_guard(&given)).await? {
+        match self.site.enforcer.run(move |enforcer| enforcer.set_guard(&given)).await? {
             Ok(()) => {
                 info!(entries, "guard set");
                 self.status.send_modify(|status| status.guard = shared);
             }
-            Err(error) => self.alarm(format!("the guard was not changed: {error}")),
+            Err(error) => self.alarm(&format!("the guard was not changed: {error}")),
         }
         Ok(())
     }
@@ -223,7 +216,7 @@ impl Reconciler {
 
     /// Goes on with what the kernel enforced all the time that the process was away (G13), if it is `revision`.
     async fn adopt(&mut self, state: &Arc<State>, revision: u64) -> Result<bool, EnforcerGone> {
-        let Some(active) = self.enforcer.run(|enforcer| enforcer.active()).await? else { return Ok(false) };
+        let Some(active) = self.site.enforcer.run(|enforcer| enforcer.active()).await? else { return Ok(false) };
         let shared = state.clone();
         let compiling = tokio::task::spawn_blocking(move || compiled::compile(&shared, revision)).await;
         let Ok(compiled) = compiling.map_err(|_| EnforcerGone)? else { return Ok(false) };
@@ -247,12 +240,12 @@ impl Reconciler {
 
     async fn activate(&mut self, prepared: dataplane::Prepared, compiled: Arc<Compiled>) -> Result<(), EnforcerGone> {
         let target = compiled.target;
-        match self.enforcer.run(move |enforcer| enforcer.activate(prepared)).await? {
+        match self.site.enforcer.run(move |enforcer| enforcer.activate(prepared)).await? {
             Ok(active) => {
                 info!(revision = target.revision, generation = active.generation, image = %target.image.short(), "active");
                 self.enforces(active, compiled);
             }
-            Err(error) => self.alarm(format!("revision {} was not activated: {error}", target.revision)),
+            Err(error) => self.alarm(&format!("revision {} was not activated: {error}", target.revision)),
         }
         Ok(())
     }
@@ -298,7 +291,8 @@ impl Reconciler {
         let revision = compiled.target.revision;
         let obligations = self.obligations();
         let given = compiled.clone();
-        let loaded = self.enforcer.run(move |enforcer| enforcer.prepare(revision, &given.image, &obligations)).await?;
+        let loaded =
+            self.site.enforcer.run(move |enforcer| enforcer.prepare(revision, &given.image, &obligations)).await?;
         Ok(match loaded {
             Ok(prepared) => {
                 let target = compiled.target;
@@ -310,13 +304,13 @@ impl Reconciler {
     }
 
     fn obligations(&self) -> Vec<Obligation> {
-        policy::obligations(&self.status.borrow().guard, &self.settings.interfaces)
+        policy::obligations(&self.status.borrow().guard, &self.site.interfaces)
     }
 
     // --- watching ------------------------------------------------------------------------------------------------
 
     async fn check_hooks(&mut self) -> Result<(), EnforcerGone> {
-        match self.enforcer.run(|enforcer| enforcer.check_hooks()).await? {
+        match self.site.enforcer.run(|enforcer| enforcer.check_hooks()).await? {
             Ok(hooks) => self.status.send_if_modified(|status| {
                 let changed = status.hooks != hooks;
                 for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
@@ -327,23 +321,30 @@ impl Reconciler {
                 changed
             }),
             Err(error) => {
-                self.alarm(format!("the hooks cannot be checked: {error}"));
+                self.alarm(&format!("the hooks cannot be checked: {error}"));
                 false
             }
         };
         Ok(())
     }
 
-    fn alarm(&self, sentence: String) {
+    fn alarm(&self, sentence: &str) {
         let new = self.status.send_if_modified(|status| {
-            let new = !status.alarms.contains(&sentence);
+            let new = !status.alarms.iter().any(|alarm| alarm == sentence);
             if new {
-                status.alarms.push(sentence.clone());
+                status.alarms.push(sentence.to_owned());
             }
             new
         });
         if new {
             warn!("{sentence}");
         }
+    }
+}
+
+/// Returns once the state of this node includes everything that was acknowledged before.
+async fn wait_until_current(raft: &Raft) {
+    while raft.read(CURRENT_WITHIN).await.is_err() {
+        tokio::task::yield_now().await;
     }
 }

@@ -11,33 +11,35 @@ use policy::LocalInterface;
 use raft::NewMember;
 use rustls::ServerConfig;
 use tokio::sync::watch;
-use transport::{Endpoint, NodeKey, tls};
+use transport::{DenyList, Endpoint, NodeKey, tls};
 
 use super::{disk::Disk, enforce::EnforcerHandle, enrolment::Enrolment, interfaces};
 use crate::config::Config;
 
 /// The fixed surroundings of a node.
-pub struct Site {
+pub(crate) struct Site {
     /// What the operator said.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The state directory.
-    pub disk: Disk,
+    pub(crate) disk: Disk,
     /// The node's own key; it never leaves the node.
-    pub key: NodeKey,
+    pub(crate) key: NodeKey,
     /// The QUIC endpoint.
-    pub endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     /// The data path.
-    pub enforcer: EnforcerHandle,
+    pub(crate) enforcer: EnforcerHandle,
     /// The interfaces as they were at start.
-    pub interfaces: Vec<LocalInterface>,
+    pub(crate) interfaces: Vec<LocalInterface>,
     /// The keys of the remote API; none before the node has a certificate.
-    pub tls_keys: watch::Sender<Option<Arc<ServerConfig>>>,
+    pub(crate) tls_keys: watch::Sender<Option<Arc<ServerConfig>>>,
+    /// Removed members and revoked keys: nobody speaks with them (G12).
+    pub(crate) denied: watch::Sender<DenyList>,
 }
 
 impl Site {
     /// How this node introduces itself to a cluster.
     #[must_use]
-    pub fn newcomer(&self) -> NewMember {
+    pub(crate) fn newcomer(&self) -> NewMember {
         NewMember {
             name: self.config.name.clone(),
             endpoint: self.config.cluster.listen,
@@ -50,7 +52,7 @@ impl Site {
 
     /// The same as the record of member `node`.
     #[must_use]
-    pub fn record(&self, node: NodeId) -> MemberRecord {
+    pub(crate) fn record(&self, node: NodeId) -> MemberRecord {
         self.newcomer().into_record(node)
     }
 
@@ -58,7 +60,7 @@ impl Site {
     ///
     /// # Errors
     /// The certificate is not usable; what was used before still is.
-    pub fn use_enrolment(&self, enrolment: &Enrolment) -> Result<(), EnrolError> {
+    pub(crate) fn use_enrolment(&self, enrolment: &Enrolment) -> Result<(), EnrolError> {
         let credentials = enrolment.credentials(&self.key);
         let keys = tls::server_config(&credentials, true)?;
         self.endpoint.set_credentials(&credentials)?;
@@ -66,16 +68,25 @@ impl Site {
         Ok(())
     }
 
+    /// Cuts off removed members and revoked keys, from the endpoint and from the remote API, at once (G12).
+    pub(crate) fn deny(&self, denied: DenyList) {
+        if *self.denied.borrow() == denied {
+            return;
+        }
+        self.endpoint.set_denied(denied.clone());
+        self.denied.send_replace(denied);
+    }
+
     /// Where the endpoint listens.
     #[must_use]
-    pub fn listen(&self) -> SocketAddr {
+    pub(crate) fn listen(&self) -> SocketAddr {
         self.config.cluster.listen
     }
 }
 
 /// Why an enrolment cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum EnrolError {
+pub(crate) enum EnrolError {
     /// By peers.
     #[error(transparent)]
     Credentials(#[from] transport::CredentialsError),
@@ -85,11 +96,11 @@ pub enum EnrolError {
 }
 
 /// The site, shared.
-pub type SharedSite = Arc<Site>;
+pub(crate) type SharedSite = Arc<Site>;
 
 /// The wall clock in milliseconds since 1970: for people and for the expiry of tokens, never for safety (G10).
 #[must_use]
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,14 +6,14 @@ use raft::{Channel, FrameSink, FrameSource, Wire, WireError};
 use transport::{Endpoint, FrameReceiver, FrameSender, StreamKind};
 
 /// [`Wire`] over an [`Endpoint`].
-pub struct QuicWire {
+pub(crate) struct QuicWire {
     endpoint: Endpoint,
 }
 
 impl QuicWire {
     /// Lets Raft open streams on `endpoint`.
     #[must_use]
-    pub fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }
     }
 }
@@ -33,10 +33,10 @@ impl Wire for QuicWire {
 }
 
 /// The sending half of a Raft stream.
-pub struct Sink(pub FrameSender);
+pub(crate) struct Sink(pub(crate) FrameSender);
 
 /// The receiving half of a Raft stream.
-pub struct Source(pub FrameReceiver);
+pub(crate) struct Source(pub(crate) FrameReceiver);
 
 #[async_trait]
 impl FrameSink for Sink {
@@ -54,7 +54,7 @@ impl FrameSource for Source {
 
 /// The Raft channel that a stream of this kind carries, if it is one of Raft's.
 #[must_use]
-pub fn channel_of(kind: StreamKind) -> Option<Channel> {
+pub(crate) fn channel_of(kind: StreamKind) -> Option<Channel> {
     match kind {
         StreamKind::Append => Some(Channel::Append),
         StreamKind::Vote => Some(Channel::Vote),

@@ -25,14 +25,14 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const READ_WITHIN: Duration = Duration::from_secs(3);
 
 /// The node behind the API.
-pub struct Answers {
+pub(crate) struct Answers {
     life: Arc<Life>,
 }
 
 impl Answers {
     /// Answers for the node whose life this is.
     #[must_use]
-    pub fn new(life: Arc<Life>) -> Self {
+    pub(crate) fn new(life: Arc<Life>) -> Self {
         Self { life }
     }
 
