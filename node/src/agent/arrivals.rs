@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use identity::NodeId;
-use raft::Command;
+use raft::{Command, Outcome};
 use tracing::{debug, info, warn};
 use transport::{Arrival, FormPeer, FrameReceiver, FrameSender, Inbox, StreamKind};
 
@@ -98,11 +98,13 @@ async fn admit(life: &Life, peer: &FormPeer, member: raft::NewMember) -> FormRep
     let command = Command::Admit { token: peer.secret.0, member };
     let actor = format!("token:{}", peer.secret);
     match mesh.raft.write(lead::proposal(&actor, command), ADMIT_WITHIN).await {
-        Ok(outcome) => match outcome.node.ok_or_else(|| "the log gave no node id".to_owned()) {
-            Ok(node) => grant(&mesh, node, peer).inspect(|_| info!(%node, name, "admitted a node")),
-            Err(reason) => Err(reason),
-        }
-        .unwrap_or_else(FormReply::Refused),
+        Ok(outcome) => match grant(&mesh, &outcome, peer).await {
+            Ok(grant) => {
+                info!(node = %grant.enrolment.name.node, name, "admitted a node");
+                FormReply::Granted(grant)
+            }
+            Err(reason) => FormReply::Refused(reason),
+        },
         Err(raft::WriteError::Refused(refusal)) => FormReply::Refused(refusal.to_string()),
         Err(error) => {
             warn!(name, %error, "an admission was not committed");
@@ -111,11 +113,17 @@ async fn admit(life: &Life, peer: &FormPeer, member: raft::NewMember) -> FormRep
     }
 }
 
-fn grant(mesh: &Mesh, node: NodeId, peer: &FormPeer) -> Result<FormReply, String> {
-    let (state, _) = mesh.raft.local();
-    let record = state.members.get(&node).ok_or("this member has not applied the admission yet; ask again")?;
+/// The certificate of the node that was admitted by `outcome`, once this member has applied it too.
+async fn grant(mesh: &Mesh, outcome: &Outcome, peer: &FormPeer) -> Result<Grant, String> {
+    let node = outcome.node.ok_or("the log gave no node id")?;
+    let mut states = mesh.raft.watch();
+    let applied = states.wait_for(|state| state.applied_index() >= outcome.index);
+    let applied = tokio::time::timeout(ADMIT_WITHIN, applied).await;
+    let late = "this member is behind the log; join again with the same token";
+    let state = applied.map_err(|_| late)?.map_err(|_| late)?.clone();
+    let record = state.members.get(&node).ok_or("the node was removed while it was being admitted")?;
     let authority = transport::Authority::from_pem(&state.ca_pem).map_err(|error| error.to_string())?;
     let enrolment = Enrolment::issue(&authority, record, &peer.public_key, std::time::SystemTime::now())
         .map_err(|error| error.to_string())?;
-    Ok(FormReply::Granted(Grant { enrolment, members: state.members.values().cloned().collect() }))
+    Ok(Grant { enrolment, members: state.members.values().cloned().collect() })
 }
