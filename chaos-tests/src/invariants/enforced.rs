@@ -37,6 +37,15 @@ pub fn enforced(site: &Site, at: &[usize]) -> Result<Findings, LabError> {
     Ok(found)
 }
 
+/// The allowed client is answered in both families, which says nothing about anybody else and is quickly found out.
+pub fn served(site: &Site) -> Result<Findings, LabError> {
+    let mut found = Findings::default();
+    for to in [vip4(), vip6()] {
+        found.answered(&site.allowed, to)?;
+    }
+    Ok(found)
+}
+
 /// The same at one load balancer's own address, whoever holds the virtual one.
 pub fn enforced_at(site: &Site, index: usize) -> Result<Findings, LabError> {
     let addresses = site.balancers[index].addresses;

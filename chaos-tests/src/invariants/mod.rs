@@ -6,6 +6,6 @@ mod masters;
 mod peers_connected;
 
 pub use converged::{Converged, converged};
-pub use enforced::{Findings, enforced, enforced_at, locked_down, open};
+pub use enforced::{Findings, enforced, enforced_at, locked_down, open, served};
 pub use masters::{MasterWatch, masters_now};
 pub use peers_connected::PeersWatch;

@@ -47,7 +47,7 @@ impl PeersWatch {
 
 fn now(balancers: &[Balancer]) -> Result<BTreeMap<(String, String), PeerLine>, LabError> {
     let mut sessions = BTreeMap::new();
-    for balancer in balancers {
+    for balancer in balancers.iter().filter(|balancer| balancer.has_haproxy()) {
         for line in peers(&balancer.haproxy_socket())? {
             sessions.insert((balancer.name().to_owned(), line.name.clone()), line);
         }

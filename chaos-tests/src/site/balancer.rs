@@ -77,6 +77,11 @@ impl Balancer {
         self.dir.join("vrrp.events")
     }
 
+    /// Whether HAProxy was started on it.
+    pub fn has_haproxy(&self) -> bool {
+        self.haproxy.is_some()
+    }
+
     /// HAProxy's statistics socket.
     pub fn haproxy_socket(&self) -> PathBuf {
         self.dir.join("haproxy.sock")

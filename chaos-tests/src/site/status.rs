@@ -66,6 +66,20 @@ pub struct Enforcement {
     pub mode: String,
     /// What is live, read back from the maps.
     pub attested: Option<Attested>,
+    /// Every hook.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
+}
+
+/// A hook of the data path.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Hook {
+    /// The interface by name.
+    pub interface: String,
+    /// Where on the interface.
+    pub hook: String,
+    /// Whether the program is attached there now.
+    pub attached: bool,
 }
 
 /// What a node enforces, read back from its kernel.
@@ -130,6 +144,12 @@ impl Status {
     /// Whether it leads.
     pub fn leads(&self) -> bool {
         self.raft.as_ref().is_some_and(|raft| raft.role == "leader")
+    }
+
+    /// Whether its programs are attached to every hook.
+    pub fn is_attached(&self) -> bool {
+        let hooks = &self.enforcement.hooks;
+        !hooks.is_empty() && hooks.iter().all(|hook| hook.attached)
     }
 
     /// The leader it knows, with a quorum behind it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 /// The width of a step's title in the table, in characters.
-const TITLE_WIDTH: usize = 74;
+const TITLE_WIDTH: usize = 96;
 
 /// The story so far.
 pub(crate) struct Report {

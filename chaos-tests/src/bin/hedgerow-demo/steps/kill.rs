@@ -36,7 +36,7 @@ pub(crate) fn kill(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     ensure!(allowed.wrong.is_empty(), "an allowed request to {own:?} failed: {:?}", allowed.wrong);
     ensure!(denied.wrong.is_empty(), "a denied request to {own:?} got through: {:?}", denied.wrong);
     stage.same_master(&masters)?;
-    let broken = peers.broken(&stage.site.balancers)?;
+    let broken = peers.broken(&stage.site.balancers[..stage.running])?;
     ensure!(broken.is_empty(), "HAProxy peers: {}", broken.join("; "));
     Ok(())
 }
