@@ -14,21 +14,17 @@ struct hr_half {
     u32 slot;
 };
 
-struct hr_found {
-    u32 in_flags, out_flags;
-    u32 in_rule, out_rule;
-    u32 in_trial, out_trial;
-    u32 in_limit, out_limit;
-    u32 broken;
+/* What one direction says. */
+struct hr_side {
+    u32 flags;
+    u32 rule;
+    u32 limit;
+    u32 trial; /* the rule that would decide if observing policies were enforced */
 };
 
-/* The tuple that is classified: that of the packet, the reversed one, or a quoted one. */
-struct hr_tuple {
-    u64 src_hi, src_lo;
-    u64 dst_hi, dst_lo;
-    u16 dport;
-    u8 protocol;
-    u8 v6;
+struct hr_found {
+    struct hr_side in;  /* the destination's ingress */
+    struct hr_side out; /* the source's egress */
 };
 
 /* Element `index` of a table, `width` words each; NULL beyond its end. The barrier keeps the index that was checked. */
@@ -147,141 +143,161 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port)
     }
 }
 
-/* The verdict of one direction: the subject's row and cells, the peer's column and group. NULL: a table is broken. */
-static __always_inline u32 *hr_verdict(const struct hr_half *half, u32 row, u32 cells, u32 col, u32 group, u32 port)
-{
-    u32 *element, pair, verdict = HR_INDEX_NONE;
+/* The exception at cells + column, if it belongs to those cells; HR_INDEX_NONE: there is none. */
+#define HR_EXCEPTION(half, table, cells, column)                                                                                   \
+    ({                                                                                                                             \
+        u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                                          \
+        if (hr_owner != HR_INDEX_NONE) {                                                                                           \
+            u32 *hr_cell = HR_ELEMENT(half, table, hr_owner + (column), 2);                                                        \
+            if (hr_cell && hr_cell[0] == hr_owner)                                                                                 \
+                hr_value = hr_cell[1];                                                                                             \
+        }                                                                                                                          \
+        hr_value;                                                                                                                  \
+    })
 
-    if (row == HR_INDEX_NONE)
-        return HR_ELEMENT(half, verdicts, 0, 4);
-    pair = HR_INDEX_NONE;
-    if (cells != HR_INDEX_NONE) {
-        element = HR_ELEMENT(half, cells, cells + col, 2);
-        if (element && element[0] == cells)
-            pair = element[1];
-    }
-    if (pair == HR_INDEX_NONE) {
-        element = HR_ELEMENT(half, base, row + group, 1);
+/* The verdict of one layer that has a say; NULL: a table is broken. */
+static __always_inline u32 *hr_layer(const struct hr_half *half, const u32 *subject, const u32 *peer, u32 port)
+{
+    u32 index, *element, *pair;
+
+    index = HR_EXCEPTION(half, cells, subject[1], peer[2]);
+    if (index == HR_INDEX_NONE) {
+        element = HR_ELEMENT(half, base, subject[0] + peer[3], 1);
         if (!element)
             return NULL;
-        pair = element[0];
+        index = *element;
     }
-    element = HR_ELEMENT(half, pairs, pair, 2);
-    if (!element)
+    pair = HR_ELEMENT(half, pairs, index, 4);
+    if (!pair)
         return NULL;
-    row = element[1];
-    cells = element[0];
-    if (cells != HR_INDEX_NONE) {
-        element = HR_ELEMENT(half, vcells, cells + (port & 0xffff), 2);
-        if (element && element[0] == pair)
-            verdict = element[1];
-    }
-    if (verdict == HR_INDEX_NONE) {
-        element = HR_ELEMENT(half, vbase, row + (port >> 16), 1);
+    index = HR_EXCEPTION(half, vcells, pair[0], port & 0xffff);
+    if (index == HR_INDEX_NONE)
+        index = HR_EXCEPTION(half, vcells, pair[1], port & 0xffff);
+    if (index == HR_INDEX_NONE) {
+        element = HR_ELEMENT(half, vbase, pair[2] + (port >> 16), 1);
         if (!element)
             return NULL;
-        verdict = element[0];
+        index = *element;
     }
-    return HR_ELEMENT(half, verdicts, verdict, 4);
+    return HR_ELEMENT(half, verdicts, index, 4);
 }
 
-static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_tuple *t, struct hr_found *found)
+/* Takes over what is not decided yet; returns the DECIDED flags so far. */
+static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u32 done, u32 flags)
 {
-    u32 src, dst, port, *s, *d, *p, *in, *out;
+    u32 fresh = flags & ~done;
 
-    if (t->v6) {
-        src = hr_class6(half->slot, t->src_hi, t->src_lo);
-        dst = hr_class6(half->slot, t->dst_hi, t->dst_lo);
-    } else {
-        src = hr_class4(half, t->src_lo);
-        dst = hr_class4(half, t->dst_lo);
+    if (fresh & HR_FLAG_DECIDED) {
+        side->flags |= flags & HR_FLAGS_ENFORCED;
+        side->rule = verdict[1];
+        side->limit = verdict[2];
     }
-    s = HR_ELEMENT(half, classes, src, 8);
-    d = HR_ELEMENT(half, classes, dst, 8);
-    p = HR_ELEMENT(half, ports, hr_port_index(t->protocol, t->dport), 1);
-    if (!s || !d || !p) {
-        found->broken = 1;
-        return;
+    if (fresh & HR_FLAG_TRIAL_DECIDED) {
+        side->flags |= flags & HR_FLAGS_TRIAL;
+        side->trial = verdict[3];
     }
-    port = *p;
-    in = hr_verdict(half, d[0], d[1], s[2], s[3], port);
-    out = hr_verdict(half, s[4], s[5], d[6], d[7], port);
-    if (!in || !out) {
-        found->broken = 1;
-        return;
-    }
-    found->in_flags = in[0];
-    found->in_rule = in[1];
-    found->in_limit = in[2];
-    found->in_trial = in[3];
-    found->out_flags = out[0];
-    found->out_rule = out[1];
-    found->out_limit = out[2];
-    found->out_trial = out[3];
-    found->broken = 0;
+    return done | (flags & HR_FLAGS_DECIDED);
 }
 
-/* For the reversed and the quoted tuple. */
-__noinline int hr_classify(u32 slot, const struct hr_tuple *t, struct hr_found *found)
+/* One direction: the first layer that decides, for the enforced policies and for the trial; else the default. */
+static __always_inline void hr_judge_side(const struct hr_half *half, const u32 *subject, const u32 *peer, u32 port, struct hr_side *side)
+{
+    u32 *verdict, done = 0;
+    int layer;
+
+    side->flags = 0;
+#pragma unroll
+    for (layer = 0; layer < HR_LAYERS; layer++) {
+        if (subject[layer * HR_PART_WORDS] == HR_INDEX_NONE)
+            continue;
+        verdict = hr_layer(half, subject + layer * HR_PART_WORDS, peer + layer * HR_PART_WORDS, port);
+        if (!verdict) {
+            side->flags = HR_FLAG_BROKEN;
+            return;
+        }
+        done = hr_decide(side, verdict, done, verdict[0]);
+        if (done == HR_FLAGS_DECIDED)
+            return;
+    }
+    verdict = half->image + hr_layout.verdicts;
+    hr_decide(side, verdict, done, verdict[0] | HR_FLAGS_DECIDED);
+}
+
+/* The destination port of the tuple of a packet that goes the other way in the same conversation. */
+static __always_inline u16 hr_reversed_port(const struct hr_packet *p)
+{
+    u8 type = p->dport >> 8;
+
+    if (p->protocol != HR_ICMP && p->protocol != HR_ICMP6)
+        return p->sport;
+    if (p->question && p->answer)
+        type = p->question;
+    else if (p->question)
+        type = p->v6 || type != 8 ? type + 1 : 0;
+    return (u16)type << 8 | (p->dport & 0xff);
+}
+
+/* Classifies the tuple of a packet, or the reversed one. */
+static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
+                                               struct hr_found *found)
+{
+    u32 src, dst, *s, *d, *port;
+
+    if (p->v6) {
+        src = hr_class6(half->slot, p->src_hi, p->src_lo);
+        dst = hr_class6(half->slot, p->dst_hi, p->dst_lo);
+    } else {
+        src = hr_class4(half, p->src_lo);
+        dst = hr_class4(half, p->dst_lo);
+    }
+    s = HR_ELEMENT(half, classes, reversed ? dst : src, HR_CLASS_WORDS);
+    d = HR_ELEMENT(half, classes, reversed ? src : dst, HR_CLASS_WORDS);
+    port = HR_ELEMENT(half, ports, hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport), 1);
+    found->in.flags = HR_FLAG_BROKEN;
+    found->out.flags = HR_FLAG_BROKEN;
+    if (!s || !d || !port)
+        return;
+    hr_judge_side(half, d, s, *port, &found->in);
+    hr_judge_side(half, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, *port, &found->out);
+}
+
+/* For what is not the tuple of the packet itself. */
+__noinline int hr_classify(u32 slot, const struct hr_packet *p, bool reversed, struct hr_found *found)
 {
     struct hr_half half;
 
-    if (!t || !found)
+    if (!p || !found)
         return 0;
-    found->broken = 1;
+    found->in.flags = HR_FLAG_BROKEN;
     if (hr_half_of(&half, slot))
-        hr_classify_inline(&half, t, found);
+        hr_classify_inline(&half, p, reversed, found);
     return 0;
+}
+
+static __always_inline bool hr_both(const struct hr_found *found, u32 flag)
+{
+    return found->in.flags & found->out.flags & flag;
+}
+
+static __always_inline bool hr_either(const struct hr_found *found, u32 flag)
+{
+    return (found->in.flags | found->out.flags) & flag;
 }
 
 static __always_inline bool hr_allows(const struct hr_found *found)
 {
-    return !found->broken && found->in_flags & found->out_flags & HR_FLAG_ALLOW;
+    return hr_both(found, HR_FLAG_ALLOW);
 }
 
 /* Allows also with every policy in observe mode enforced. */
 static __always_inline bool hr_allows_trial(const struct hr_found *found)
 {
-    return !found->broken && found->in_flags & found->out_flags & HR_FLAG_TRIAL_ALLOW;
+    return hr_both(found, HR_FLAG_TRIAL_ALLOW);
 }
 
 static __always_inline bool hr_keeps(const struct hr_found *found)
 {
-    u32 either = found->in_flags | found->out_flags;
-
-    return hr_allows(found) && either & HR_FLAG_KEEP && !(either & HR_FLAG_CUT);
-}
-
-static __always_inline void hr_tuple_of(struct hr_tuple *t, const struct hr_packet *p)
-{
-    t->src_hi = p->src_hi;
-    t->src_lo = p->src_lo;
-    t->dst_hi = p->dst_hi;
-    t->dst_lo = p->dst_lo;
-    t->dport = p->dport;
-    t->protocol = p->protocol;
-    t->v6 = p->v6;
-}
-
-/* The tuple of a packet that goes the other way in the same conversation. */
-static __always_inline void hr_tuple_reversed(struct hr_tuple *t, const struct hr_packet *p)
-{
-    t->src_hi = p->dst_hi;
-    t->src_lo = p->dst_lo;
-    t->dst_hi = p->src_hi;
-    t->dst_lo = p->src_lo;
-    t->protocol = p->protocol;
-    t->v6 = p->v6;
-    t->dport = p->sport;
-    if (p->protocol == HR_ICMP || p->protocol == HR_ICMP6) {
-        u8 type = p->dport >> 8, question = p->question;
-
-        if (question && !p->answer)
-            type = p->v6 || question != 8 ? question + 1 : 0;
-        else if (question)
-            type = question;
-        t->dport = (u16)type << 8 | (p->dport & 0xff);
-    }
+    return hr_allows(found) && hr_either(found, HR_FLAG_KEEP) && !hr_either(found, HR_FLAG_CUT);
 }
 
 #endif

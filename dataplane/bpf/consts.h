@@ -65,6 +65,17 @@
 #define HR_FLAG_CUT 8
 #define HR_FLAG_TRIAL_ALLOW 16
 #define HR_FLAG_TRIAL_LOG 32
+#define HR_FLAG_DECIDED 64
+#define HR_FLAG_TRIAL_DECIDED 128
+#define HR_FLAGS_ENFORCED (HR_FLAG_ALLOW | HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_CUT | HR_FLAG_DECIDED)
+#define HR_FLAGS_TRIAL (HR_FLAG_TRIAL_ALLOW | HR_FLAG_TRIAL_LOG | HR_FLAG_TRIAL_DECIDED)
+#define HR_FLAGS_DECIDED (HR_FLAG_DECIDED | HR_FLAG_TRIAL_DECIDED)
+/* Not in the tables: an index was out of range. */
+#define HR_FLAG_BROKEN 0x80000000u
+#define HR_LAYERS 2
+#define HR_PART_WORDS 4
+#define HR_SIDE_WORDS (HR_PART_WORDS * HR_LAYERS)
+#define HR_CLASS_WORDS (HR_SIDE_WORDS * 2)
 
 /* Bits of the guard's gate and of the anti-spoofing gate: powers of two. */
 #define HR_GATE_BITS 65536

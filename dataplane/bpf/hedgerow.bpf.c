@@ -31,9 +31,9 @@
 
 static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx, bool frags)
 {
-    f->data = (void *)(long)ctx->data;
-    f->end = (void *)(long)ctx->data_end;
-    f->len = frags ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
+    f->data = hr_pointer(ctx->data);
+    f->end = hr_pointer(ctx->data_end);
+    f->len = frags ? bpf_xdp_get_buff_len(ctx) : f->end - f->data;
     f->packets = 1;
     f->vid = 0;
     f->hook = HR_INGRESS;
@@ -43,8 +43,8 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
 {
     if (skb->data_end - skb->data < HR_LINEAR && skb->len > skb->data_end - skb->data)
         bpf_skb_pull_data(skb, skb->len < HR_LINEAR ? skb->len : HR_LINEAR);
-    f->data = (void *)(long)skb->data;
-    f->end = (void *)(long)skb->data_end;
+    f->data = hr_pointer(skb->data);
+    f->end = hr_pointer(skb->data_end);
     f->len = skb->len;
     f->packets = skb->gso_segs ? skb->gso_segs : 1;
     f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;

@@ -39,9 +39,9 @@ static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, c
 {
     u32 cpu = bpf_get_smp_processor_id();
 
-    hr_count_rule(f, cpu, slot, found->in_rule);
-    if (found->out_rule != found->in_rule)
-        hr_count_rule(f, cpu, slot, found->out_rule);
+    hr_count_rule(f, cpu, slot, found->in.rule);
+    if (found->out.rule != found->in.rule)
+        hr_count_rule(f, cpu, slot, found->out.rule);
 }
 
 /* Guard: everything before policy. HR_NONE: policy has to say. */
@@ -86,12 +86,10 @@ static __noinline u32 hr_second_opinion(const struct hr_way *way, const struct h
 
 static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
 {
-    struct hr_tuple t;
     u32 reason;
 
-    hr_tuple_of(&t, p);
-    hr_classify_inline(half, &t, found);
-    if (found->broken)
+    hr_classify_inline(half, p, false, found);
+    if (hr_either(found, HR_FLAG_BROKEN))
         return HR_BROKEN_TABLE;
     if (hr_allows(found) && hr_allows_trial(found)) {
         if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
@@ -106,8 +104,8 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct h
         return reason;
     if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
         hr_remember(way, p, found);
-    found->in_rule = found->in_trial;
-    found->out_rule = found->out_trial;
+    found->in.rule = found->in.trial;
+    found->out.rule = found->out.trial;
     return HR_OBSERVED;
 }
 
@@ -170,9 +168,11 @@ static __always_inline u32 hr_ask(struct hr_frame *f)
         return HR_NONE;
     f->ifindex = probe->ifindex;
     probe->reason = hr_judge_at(f, probe->generation, &found);
-    probe->in_rule = found.in_rule;
-    probe->out_rule = found.out_rule;
-    probe->flags = found.in_flags << 8 | found.out_flags;
+    probe->in_rule = found.in.rule;
+    probe->out_rule = found.out.rule;
+    probe->flags = found.in.flags << 8 | found.out.flags;
+    probe->limit_in = found.in.limit;
+    probe->limit_out = found.out.limit;
     return probe->reason;
 }
 

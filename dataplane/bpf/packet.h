@@ -30,6 +30,13 @@ struct hr_packet {
     u8 problem;     /* reason to drop, should nothing before have let it pass */
 };
 
+/* A packet pointer out of a context. The barrier keeps the compiler from taking it for the 32-bit number that the header says it is. */
+static __always_inline void *hr_pointer(u64 word)
+{
+    barrier_var(word);
+    return (void *)word;
+}
+
 /* Bytes from `at` on, or NULL if the frame ends before `size` of them. */
 static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size)
 {

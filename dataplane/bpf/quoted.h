@@ -92,17 +92,14 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
 /* Whether the quoted packet may pass: by itself, as an answer, or by an entry. */
 __noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found)
 {
-    struct hr_tuple t = {};
     struct hr_flow *flow;
 
     if (!way || !q || !found)
         return HR_NONE;
-    hr_tuple_of(&t, q);
-    hr_classify(way->slot, &t, found);
+    hr_classify(way->slot, q, false, found);
     if (hr_enough(way, found))
         return HR_QUOTED;
-    hr_tuple_reversed(&t, q);
-    hr_classify(way->slot, &t, found);
+    hr_classify(way->slot, q, true, found);
     if (hr_can_answer(q) && hr_enough(way, found))
         return HR_QUOTED;
     flow = hr_flow_find(q);

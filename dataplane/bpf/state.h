@@ -138,24 +138,19 @@ static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet
 /* G19: an entry that an older revision allowed is judged again, by its opening tuple. */
 static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow, bool answers)
 {
-    struct hr_tuple t = {};
     struct hr_found found = {};
 
-    if (answers)
-        hr_tuple_reversed(&t, p);
-    else
-        hr_tuple_of(&t, p);
-    hr_classify(way->slot, &t, &found);
+    hr_classify(way->slot, p, answers, &found);
     if (hr_allows(&found)) {
         if (!way->probe) {
-            flow->in_rule = found.in_rule;
-            flow->out_rule = found.out_rule;
+            flow->in_rule = found.in.rule;
+            flow->out_rule = found.out.rule;
             flow->keep = hr_keeps(&found);
             flow->generation = way->generation;
         }
         return HR_ESTABLISHED;
     }
-    if (flow->keep && !((found.in_flags | found.out_flags) & HR_FLAG_CUT))
+    if (flow->keep && !hr_either(&found, HR_FLAG_CUT))
         return HR_KEPT;
     return HR_TIGHTENED;
 }
@@ -185,8 +180,8 @@ __noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, 
     }
     if (!answers)
         reason = HR_KEPT;
-    found->in_rule = flow->in_rule;
-    found->out_rule = flow->out_rule;
+    found->in.rule = flow->in_rule;
+    found->out.rule = flow->out_rule;
     if (!way->probe)
         hr_note(flow, p, answers, tick);
     return reason;
@@ -200,25 +195,23 @@ static __always_inline bool hr_enough(const struct hr_way *way, const struct hr_
 /* 5a: leaving as the answer to an allowed inbound flow: no state. 5c: picked up mid-flow: makes an entry. */
 __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
 {
-    struct hr_tuple t = {};
     struct hr_found reversed = {};
 
     if (!way || !p || !found)
         return HR_NONE;
-    hr_tuple_reversed(&t, p);
-    hr_classify(way->slot, &t, &reversed);
+    hr_classify(way->slot, p, true, &reversed);
     if (!hr_enough(way, &reversed))
         return HR_NONE;
-    found->in_rule = reversed.in_rule;
-    found->out_rule = reversed.out_rule;
+    found->in.rule = reversed.in.rule;
+    found->out.rule = reversed.out.rule;
     if (way->hook == HR_EGRESS)
         return HR_REPLY;
     if (!way->probe) {
         struct hr_flow flow = {
             .generation = way->generation,
             .seen = hr_tick(),
-            .in_rule = reversed.in_rule,
-            .out_rule = reversed.out_rule,
+            .in_rule = reversed.in.rule,
+            .out_rule = reversed.out.rule,
             .opener_is_b = !hr_source_is_b(p),
             .keep = hr_keeps(&reversed),
             .answered = 1,
@@ -271,11 +264,9 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
         return 0;
     keep = hr_keeps(found);
     if (!keep) {
-        struct hr_tuple t = {};
         struct hr_found reversed = {};
 
-        hr_tuple_reversed(&t, p);
-        hr_classify(way->slot, &t, &reversed);
+        hr_classify(way->slot, p, true, &reversed);
         if (hr_allows(&reversed) && hr_allows_trial(&reversed))
             return 0;
     }
@@ -286,8 +277,8 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
 
         if (flow->generation != way->generation && !answers) {
             flow->generation = way->generation;
-            flow->in_rule = found->in_rule;
-            flow->out_rule = found->out_rule;
+            flow->in_rule = found->in.rule;
+            flow->out_rule = found->out.rule;
             flow->keep = keep;
         }
         hr_note(flow, p, answers, tick);
@@ -295,8 +286,8 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
         struct hr_flow fresh = {
             .generation = way->generation,
             .seen = tick,
-            .in_rule = found->in_rule,
-            .out_rule = found->out_rule,
+            .in_rule = found->in.rule,
+            .out_rule = found->out.rule,
             .opener_is_b = hr_source_is_b(p),
             .keep = keep,
         };

@@ -147,4 +147,17 @@ struct hr_probe {
     u64 jiffies, clock_ns; /* by hr_clock */
 };
 
+/* A tuple to classify in bulk, and the answer: for tests and measurements. */
+struct hr_bulk {
+    u64 src_hi, src_lo;
+    u64 dst_hi, dst_lo;
+    u16 dport;
+    u8 protocol;
+    u8 v6;
+    u32 in_flags, out_flags;
+    u32 in_rule, out_rule;
+    u32 in_trial, out_trial;
+    u32 pad;
+};
+
 #endif

@@ -64,24 +64,15 @@ shared! {
     struct AddrKey = "hr_addr_key" { hi: u64, lo: u64, }
     /// A VLAN of an attached device.
     struct VlanKey = "hr_vlan_key" { parent: u32, vid: u32, }
-    /// A flow of IPv4 in canonical order.
-    struct Flow4Key = "hr_flow4_key" { a: u32, b: u32, a_port: u16, b_port: u16, protocol: u32, }
-    /// A flow of IPv6 in canonical order.
-    struct Flow6Key = "hr_flow6_key" {
-        a_hi: u64, a_lo: u64, b_hi: u64, b_lo: u64, a_port: u16, b_port: u16, protocol: u32,
-    }
-    /// What is remembered of a flow.
-    struct FlowEntry = "hr_flow" {
-        generation: u32, seen: u32, in_rule: u32, out_rule: u32, opener_is_b: u8, keep: u8, answered: u8, closing: u8, pad: u32,
-    }
     /// Idle times, in ticks.
     struct TimeoutTicks = "hr_timeouts" {
         tcp_opening: u32, tcp: u32, tcp_closing: u32, udp_opening: u32, udp: u32, other: u32, fragment: u32, pickup: u32,
     }
-    /// A datagram in fragments.
-    struct FragmentKey = "hr_fragment_key" { src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, id: u32, protocol: u32, }
-    /// The verdict on its first fragment.
-    struct FragmentEntry = "hr_fragment" { seen: u32, generation: u32, first_len: u16, pass: u8, pad: [u8; 5], }
+    /// A tuple to classify in bulk, and the answer.
+    struct Bulk = "hr_bulk" {
+        src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, dport: u16, protocol: u8, v6: u8, in_flags: u32, out_flags: u32,
+        in_rule: u32, out_rule: u32, in_trial: u32, out_trial: u32, pad: u32,
+    }
     /// Question and answer of the probe programs.
     struct Probe = "hr_probe" {
         ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, flags: u32, limit_in: u32, limit_out: u32, jiffies: u64,

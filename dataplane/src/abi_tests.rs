@@ -1,0 +1,19 @@
+//! The structs here against those of the object file.
+
+use std::collections::BTreeMap;
+
+use super::layouts;
+use crate::btf_test_reader::structs_of;
+
+#[test]
+fn structs_are_those_of_the_object() {
+    let there: BTreeMap<String, (usize, BTreeMap<String, usize>)> = structs_of(crate::testing::OBJECT);
+    for (name, size, fields) in layouts() {
+        let (size_there, fields_there) = there.get(name).unwrap_or_else(|| panic!("the object has no struct {name}"));
+        assert_eq!(size, *size_there, "size of {name}");
+        for (field, offset) in &fields {
+            assert_eq!(fields_there.get(*field), Some(offset), "{name}.{field}");
+        }
+        assert_eq!(fields.len(), fields_there.len(), "{name} has {fields_there:?} in the object");
+    }
+}

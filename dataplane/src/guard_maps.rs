@@ -95,13 +95,6 @@ impl GuardMaps {
         add(&mut self.vlan, &wanted)?;
         remove_others(&mut self.vlan, &wanted)
     }
-
-    /// Whether every bit that an entry in force needs is set.
-    #[cfg(test)]
-    pub(crate) fn gate_is_open_for_all(&self) -> bool {
-        let keys: Vec<GuardKey> = self.guard.keys().flatten().collect();
-        keys.iter().map(gate::guard_bit).all(|bit| self.gate.load64(bit / 64) >> (bit % 64) & 1 == 1)
-    }
 }
 
 fn write(what: &'static str, error: &dyn std::error::Error) -> GuardSetError {

@@ -19,6 +19,7 @@ use crate::{
     reason::Reason,
     sizes::Placement,
     sys::Mapped,
+    userspace::obligation_holds,
     vlan,
 };
 
@@ -85,6 +86,22 @@ impl Kernel {
         self.waiting
     }
 
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    pub(crate) fn map_pin(&self, name: &str) -> std::path::PathBuf {
+        self.pins.map(name)
+    }
+
+    pub(crate) fn map_entries(&self) -> Vec<(&'static str, u32)> {
+        crate::object::entries(self.generations.placement())
+    }
+
+    pub(crate) fn layout(&self) -> crate::abi::Layout {
+        self.generations.placement().layout()
+    }
+
     fn attach(&mut self) -> Result<(), OpenError> {
         let mut attached = Vec::new();
         for interface in &self.interfaces {
@@ -136,14 +153,7 @@ impl Kernel {
             let (ifindex, direction) = obligation.hook;
             let hook = Hook { ifindex, direction };
             let answer = self.ask(hook, generation, &obligation.frame)?;
-            if answer.reason.is_guard() != obligation.must_pass {
-                return Err(PrepareError::Obligation {
-                    hook,
-                    why: obligation.why.clone(),
-                    expected: if obligation.must_pass { "a yes of the guard" } else { "no yes of the guard" },
-                    answer: answer.reason.to_string(),
-                });
-            }
+            obligation_holds(hook, obligation, answer.reason)?;
         }
         Ok(())
     }
@@ -155,14 +165,7 @@ impl Enforcer for Kernel {
     }
 
     fn prepare(&mut self, revision: u64, image: &Image, obligations: &[Obligation]) -> Result<Prepared, PrepareError> {
-        let sizes = self.generations.sizes();
-        if let Some((table, needed, available)) = sizes.misfit(&image.tables) {
-            return Err(PrepareError::TooLarge { table: table.name(), needed, available });
-        }
-        if image.rules.len() > sizes.rules as usize {
-            let (needed, available) = (image.rules.len(), sizes.rules as usize);
-            return Err(PrepareError::TooLarge { table: "rules", needed, available });
-        }
+        self.generations.sizes().fits(image)?;
         let expected = image.digest();
         self.generations.wait_for_grace().map_err(PrepareError::Grace)?;
         let generation = self.generations.next();

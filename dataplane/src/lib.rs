@@ -5,11 +5,14 @@
 //! kernel                    the enforcer in the kernel
 //!   object attach pin       programs; where they are attached; how they outlive the process
 //!   generation guard_maps gate   the tables that packets read
+//! userspace                 the enforcer in this process
 //!   abi sizes clock vlan sys     what C and Rust share; what the kernel offers
 //! ```
 
 mod abi;
 mod attach;
+#[cfg(test)]
+mod btf_test_reader;
 mod clock;
 mod enforcer;
 mod error;
@@ -22,6 +25,9 @@ mod pin;
 mod reason;
 mod sizes;
 mod sys;
+#[doc(hidden)]
+pub mod testing;
+mod userspace;
 mod vlan;
 
 pub use enforcer::{
@@ -34,3 +40,4 @@ pub use error::{
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};
 pub use sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, TableSizes};
+pub use userspace::Userspace;

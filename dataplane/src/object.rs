@@ -86,6 +86,11 @@ impl Object {
         HashMap::try_from(map).map_err(|error| failed(io::Error::other(error)))
     }
 
+    /// A program by name.
+    pub(crate) fn program(&self, name: &str) -> Option<&Program> {
+        self.ebpf.program(name)
+    }
+
     /// The descriptor of a loaded program.
     pub(crate) fn program_fd(&self, name: &str) -> io::Result<&ProgramFd> {
         let fd = match self.ebpf.program(name) {
@@ -217,15 +222,15 @@ fn make_image_map(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
 }
 
 /// Maps, by the number of entries that each has.
-fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
+pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
     let sizes = placement.sizes;
     let count = |value: usize| u32::try_from(value).expect("a few thousand entries");
     vec![
         ("hr_live", 1),
         ("hr_meta", 2),
         ("hr_image", 2),
-        ("hr_chunks", 2 * sizes.chunks),
-        ("hr_rules", 2 * sizes.rules * placement.cpus),
+        ("hr_chunks", count(2 * sizes.image.chunks_max)),
+        ("hr_rules", count(2 * sizes.rules()) * placement.cpus),
         ("hr_reasons", count(HOOKS * REASONS) * placement.cpus),
         ("hr_gate", 1),
         ("hr_guard", count(GUARD_MAP_ENTRIES)),

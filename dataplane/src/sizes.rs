@@ -1,105 +1,65 @@
 //! How large the kernel's tables are, and where each lies.
 
-use policy::image::{PORT_ENTRIES, ROOT_ENTRIES, TableId, Tables};
+use policy::{CompileLimits, Image, TableId};
 use ring::digest::{Context, SHA256};
 
-use crate::abi::Layout;
+use crate::{abi::Layout, error::PrepareError};
 
 /// Bytes of one half of the image map beyond which kernels before 6.0 refuse it.
 pub const IMAGE_BYTES_OLD_KERNELS_MAX: usize = 4 << 20;
 
-/// Elements of each table in one half, and of the tables for state. Set when the maps are created; a change builds new maps beside
-/// the old ones. An image that needs more is refused before anything is touched (G18).
+/// How much the tables hold. Set when the maps are created; a change builds new maps beside the old ones. An image that needs more is
+/// refused before anything is touched (G18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableSizes {
-    /// Chunks of 256 trie entries, 1 KiB each.
-    pub chunks: u32,
-    /// Path-compressed steps of the trie, 32 bytes each.
-    pub skips: u32,
-    /// Address classes, 32 bytes each.
-    pub classes: u32,
-    /// Words of the pair table.
-    pub base: u32,
-    /// Exceptions to it, 8 bytes each.
-    pub cells: u32,
-    /// Pairs, 8 bytes each.
-    pub pairs: u32,
-    /// Words of the verdict table.
-    pub vbase: u32,
-    /// Exceptions to it, 8 bytes each.
-    pub vcells: u32,
-    /// Verdicts, 16 bytes each.
-    pub verdicts: u32,
-    /// Rules with a counter: 32 bytes each for every processor.
-    pub rules: u32,
-    /// Remembered flows of each family.
+    /// Elements of each table of an image; compile with the same limits. There are two halves of everything, and the counters of
+    /// rules take 32 bytes for each processor.
+    pub image: CompileLimits,
+    /// Flows of each family that are remembered.
     pub flows: u32,
     /// Datagrams in fragments that are followed.
     pub fragments: u32,
 }
 
 impl Default for TableSizes {
-    /// About 60 MiB with two processors: enough for 100,000 prefixes and tens of thousands of rules.
     fn default() -> TableSizes {
-        TableSizes {
-            chunks: 16_384,
-            skips: 65_536,
-            classes: 65_536,
-            base: 524_288,
-            cells: 262_144,
-            pairs: 131_072,
-            vbase: 262_144,
-            vcells: 262_144,
-            verdicts: 65_536,
-            rules: 65_536,
-            flows: 65_536,
-            fragments: 8_192,
-        }
+        TableSizes { image: CompileLimits::default(), flows: 65_536, fragments: 8_192 }
     }
 }
 
 impl TableSizes {
-    /// For tests and small nodes: 4 MiB in all, and the image fits kernels before 6.0.
+    /// For tests, small nodes, and kernels before 6.0, which allow [`IMAGE_BYTES_OLD_KERNELS_MAX`]: a few MiB in all.
     pub fn small() -> TableSizes {
-        TableSizes {
-            chunks: 512,
-            skips: 2_048,
-            classes: 2_048,
-            base: 16_384,
-            cells: 8_192,
-            pairs: 4_096,
-            vbase: 8_192,
-            vcells: 8_192,
-            verdicts: 2_048,
-            rules: 2_048,
-            flows: 4_096,
-            fragments: 1_024,
+        let image = CompileLimits {
+            chunks_max: 1_024,
+            skips_max: 4_096,
+            classes_max: 8_192,
+            base_max: 65_536,
+            cells_max: 32_768,
+            pairs_max: 8_192,
+            vbase_max: 32_768,
+            vcells_max: 32_768,
+            verdicts_max: 8_192,
+            rules_max: 8_192,
+        };
+        TableSizes { image, flows: 4_096, fragments: 1_024 }
+    }
+
+    /// Refuses an image that does not fit.
+    pub(crate) fn fits(&self, image: &Image) -> Result<(), PrepareError> {
+        let tables = image.tables.each().map(|(table, _)| {
+            (table.name(), image.tables.elements(table), self.image.elements(table))
+        });
+        let mut all = tables.chain([("rules", image.rules.len(), self.rules())]);
+        match all.find(|(_, needed, available)| needed > available) {
+            Some((table, needed, available)) => Err(PrepareError::TooLarge { table, needed, available }),
+            None => Ok(()),
         }
     }
 
-    /// Elements of a table in one half.
-    pub fn elements(&self, table: TableId) -> usize {
-        match table {
-            TableId::Root4 | TableId::Root6 => ROOT_ENTRIES,
-            TableId::Ports => PORT_ENTRIES,
-            TableId::Chunks => self.chunks as usize,
-            TableId::Skips => self.skips as usize,
-            TableId::Classes => self.classes as usize,
-            TableId::Base => self.base as usize,
-            TableId::Cells => self.cells as usize,
-            TableId::Pairs => self.pairs as usize,
-            TableId::Vbase => self.vbase as usize,
-            TableId::Vcells => self.vcells as usize,
-            TableId::Verdicts => self.verdicts as usize,
-        }
-    }
-
-    /// The first table of an image that does not fit: (table, elements needed, elements there are).
-    pub(crate) fn misfit(&self, tables: &Tables) -> Option<(TableId, usize, usize)> {
-        tables.each().find_map(|(table, _)| {
-            let (needed, available) = (tables.elements(table), self.elements(table));
-            (needed > available).then_some((table, needed, available))
-        })
+    /// Rules that have a counter.
+    pub(crate) fn rules(&self) -> usize {
+        self.image.rules_max
     }
 }
 
@@ -135,7 +95,7 @@ impl Placement {
     /// Words that a table may have.
     pub(crate) fn words(&self, table: TableId) -> usize {
         // Whole pairs of words, so that every table begins at a multiple of 8 bytes.
-        (self.sizes.elements(table) * table.width()).next_multiple_of(2)
+        (self.sizes.image.elements(table) * table.width()).next_multiple_of(2)
     }
 
     /// Words of one half of the image map.
@@ -151,7 +111,7 @@ impl Placement {
     /// The placement as programs know it.
     pub(crate) fn layout(&self) -> Layout {
         let at = |table| word(self.offset(table));
-        let len = |table: TableId| word(self.sizes.elements(table) * table.width());
+        let len = |table: TableId| word(self.sizes.image.elements(table) * table.width());
         Layout {
             root4: at(TableId::Root4),
             root6: at(TableId::Root6),
@@ -173,8 +133,8 @@ impl Placement {
             vbase_len: len(TableId::Vbase),
             vcells_len: len(TableId::Vcells),
             verdicts_len: len(TableId::Verdicts),
-            chunks: self.sizes.chunks,
-            rules: self.sizes.rules,
+            chunks: word(self.sizes.image.chunks_max),
+            rules: word(self.sizes.rules()),
             cpus: self.cpus,
         }
     }
@@ -217,7 +177,7 @@ mod tests {
     fn small_sizes_fit_old_kernels_and_the_name_follows_the_sizes() {
         let small = Placement { sizes: TableSizes::small(), cpus: 1 };
         assert!(small.image_words() * 4 <= IMAGE_BYTES_OLD_KERNELS_MAX);
-        let other = Placement { sizes: TableSizes { rules: 4_096, ..TableSizes::small() }, cpus: 1 };
+        let other = Placement { sizes: TableSizes { flows: 4_095, ..TableSizes::small() }, cpus: 1 };
         assert_ne!(small.fingerprint(), other.fingerprint());
         assert_eq!(small.fingerprint(), small.fingerprint());
     }

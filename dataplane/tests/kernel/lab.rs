@@ -4,29 +4,30 @@
 use std::{
     net::IpAddr,
     os::fd::AsFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
 };
 
 use identity::Role;
-use policy::LocalInterface;
+use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
+use policy::{Direction, Image, LocalInterface, image::NONE};
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
     thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 
 /// The test's own end of the pair.
-pub const HERE: &str = "hr0";
+pub(crate) const HERE: &str = "hr0";
 /// The peer's end.
-pub const THERE: &str = "hr1";
-pub const HERE_V4: &str = "10.77.0.1";
-pub const THERE_V4: &str = "10.77.0.2";
-pub const HERE_V6: &str = "fd77::1";
-pub const THERE_V6: &str = "fd77::2";
+pub(crate) const THERE: &str = "hr1";
+pub(crate) const HERE_V4: &str = "10.77.0.1";
+pub(crate) const THERE_V4: &str = "10.77.0.2";
+pub(crate) const HERE_V6: &str = "fd77::1";
+pub(crate) const THERE_V6: &str = "fd77::2";
 
 /// True, having said so, if the test cannot run here.
-pub fn skipped() -> bool {
+pub(crate) fn skipped() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         println!("skipped: needs root");
@@ -35,8 +36,8 @@ pub fn skipped() -> bool {
 }
 
 /// This thread's own world.
-pub struct Lab {
-    pub bpffs: PathBuf,
+pub(crate) struct Lab {
+    pub(crate) bpffs: PathBuf,
     directory: tempfile::TempDir,
     peer: Peer,
 }
@@ -53,7 +54,7 @@ impl Drop for Peer {
 
 impl Lab {
     /// Moves this thread into new network and mount namespaces and makes the pair.
-    pub fn new() -> Lab {
+    pub(crate) fn new() -> Lab {
         // SAFETY: namespaces are of this thread alone, and a descriptor table is not unshared.
         unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }.unwrap();
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
@@ -85,23 +86,23 @@ impl Lab {
     }
 
     /// The interface as the data path sees it.
-    pub fn interface(&self, role: Role) -> LocalInterface {
+    pub(crate) fn interface(&self, role: Role) -> LocalInterface {
         let addresses = [format!("{HERE_V4}/24"), format!("{HERE_V6}/64")].iter().map(|a| a.parse().unwrap()).collect();
         LocalInterface { name: HERE.to_owned(), ifindex: ifindex(HERE), role, addresses }
     }
 
     /// Runs a command in the peer's namespace.
-    pub fn there(&self, command: &str) {
+    pub(crate) fn there(&self, command: &str) {
         run(&format!("nsenter -t {} -n {command}", self.peer.0.id()));
     }
 
     /// Whether a command in the peer's namespace succeeds.
-    pub fn there_ok(&self, command: &str) -> bool {
+    pub(crate) fn there_ok(&self, command: &str) -> bool {
         ok(&format!("nsenter -t {} -n {command}", self.peer.0.id()))
     }
 
     /// Runs a closure on a thread in the peer's namespace.
-    pub fn at_peer<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn at_peer<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.peer.0.id())).unwrap();
         thread::scope(|scope| {
             let thread = scope.spawn(move || {
@@ -110,10 +111,6 @@ impl Lab {
             });
             thread.join().unwrap()
         })
-    }
-
-    pub fn path(&self) -> &Path {
-        self.directory.path()
     }
 }
 
@@ -124,12 +121,58 @@ impl Drop for Lab {
     }
 }
 
+/// A configuration for the lab's interface.
+pub(crate) fn config(lab: &Lab, xdp: XdpMode, tc: TcMode) -> KernelConfig {
+    KernelConfig {
+        bpffs: lab.bpffs.clone(),
+        interfaces: vec![lab.interface(Role::Cluster)],
+        sizes: TableSizes::small(),
+        xdp,
+        tc,
+        timeouts: Timeouts::default(),
+    }
+}
+
+/// A kernel data path on the lab's interface.
+pub(crate) fn open(lab: &Lab) -> Kernel {
+    Kernel::open(config(lab, XdpMode::Auto, TcMode::Auto)).unwrap()
+}
+
+/// Denies everything to everyone.
+pub(crate) fn deny_all() -> Image {
+    let mut image = Image::empty_allow();
+    image.tables.verdicts = vec![0, 0, NONE, 0];
+    image
+}
+
+/// Loads and activates without obligations.
+pub(crate) fn activate(kernel: &mut Kernel, revision: u64, image: &Image) {
+    let prepared = kernel.prepare(revision, image, &[]).unwrap();
+    kernel.activate(prepared).unwrap();
+}
+
+/// Reasons that have been counted.
+pub(crate) fn seen(kernel: &mut Kernel) -> Vec<(Direction, dataplane::Reason, u64)> {
+    let counters = kernel.counters().unwrap();
+    counters.reasons.iter().filter(|(_, _, c)| c.packets > 0).map(|(d, r, c)| (*d, *r, c.packets)).collect()
+}
+
+/// Whether an address answers, given time.
+pub(crate) fn answers(address: &str) -> bool {
+    ok(&format!("ping -c 1 -W 5 {address}"))
+}
+
+/// Whether an address does not answer. A machine under load is slow: what must come is waited for longer than what must not.
+pub(crate) fn silent(address: &str) -> bool {
+    !ok(&format!("ping -c 1 -W 1 {address}"))
+}
+
 fn nodad(address: &str) -> &'static str {
     if address.parse::<IpAddr>().unwrap().is_ipv6() { "nodad" } else { "" }
 }
 
 /// The kernel's number of an interface here.
-pub fn ifindex(name: &str) -> u32 {
+pub(crate) fn ifindex(name: &str) -> u32 {
     rustix::net::netdevice::name_to_index(
         rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None).unwrap(),
         name,
@@ -138,12 +181,12 @@ pub fn ifindex(name: &str) -> u32 {
 }
 
 /// Runs a command that must succeed.
-pub fn run(command: &str) {
+pub(crate) fn run(command: &str) {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Whether a command succeeds.
-pub fn ok(command: &str) -> bool {
+pub(crate) fn ok(command: &str) -> bool {
     Command::new("sh").args(["-c", command]).output().unwrap().status.success()
 }

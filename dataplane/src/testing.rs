@@ -1,0 +1,247 @@
+//! For this crate's tests and measurements, not for users: the live tables read in bulk, and programs timed by the kernel.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use aya::{
+    Ebpf, EbpfLoader, TestRun, TestRunOptions,
+    maps::{HashMap, Map, MapData, lpm_trie::{Key, LpmTrie}},
+    programs::{Program, Xdp},
+};
+use policy::Flow;
+
+use crate::{
+    abi::{Bulk as Cell, halves},
+    kernel::Kernel,
+    object::with_sources,
+    sys::Mapped,
+};
+
+/// The object file, as clang made it.
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
+
+/// Tuples that are classified in one run.
+pub const BULK_MAX: usize = 16_384;
+const CELL_WORDS: usize = size_of::<Cell>() / 4;
+
+/// What the kernel's tables say of a tuple, direction by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkAnswer {
+    /// Flags of the destination's ingress, `FLAG_*` of the image.
+    pub in_flags: u32,
+    /// Flags of the source's egress.
+    pub out_flags: u32,
+    /// The deciding rules, ingress and egress.
+    pub rules: (u32, u32),
+    /// The rules that would decide if observing policies were enforced.
+    pub trial: (u32, u32),
+}
+
+/// The programs of `bpf/bench.bpf.c` on the maps of an open kernel data path.
+pub struct Bench {
+    ebpf: Ebpf,
+    cells: Mapped,
+    task: Mapped,
+}
+
+/// Something of the bench failed; the text says what.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BenchError(String);
+
+fn failed(error: &dyn std::error::Error) -> BenchError {
+    BenchError(with_sources(error))
+}
+
+impl Bench {
+    /// Loads them. Nothing is attached.
+    ///
+    /// # Errors
+    /// If the kernel refuses; `bpf_loop` takes Linux 5.17.
+    pub fn open(kernel: &Kernel) -> Result<Bench, BenchError> {
+        let mut loader = EbpfLoader::new();
+        let entries = kernel.map_entries();
+        for (name, count) in &entries {
+            loader.map_max_entries(name, *count).map_pin_path(name, kernel.map_pin(name));
+        }
+        let layout = kernel.layout();
+        loader.override_global("hr_layout", &layout, true);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| failed(&error))?;
+        for (_, program) in ebpf.programs_mut() {
+            if let Program::Xdp(program) = program {
+                program.load().map_err(|error| failed(&error))?;
+            }
+        }
+        let mapped = |name: &str, words| match ebpf.map(name) {
+            Some(Map::Array(data)) => Mapped::new(data.fd(), words).map_err(|error| failed(&error)),
+            _ => Err(BenchError(format!("no array {name}"))),
+        };
+        let (cells, task) = (mapped("hr_bulk", BULK_MAX * CELL_WORDS)?, mapped("hr_bulk_task", 4)?);
+        Ok(Bench { ebpf, cells, task })
+    }
+
+    /// Puts tuples, at most [`BULK_MAX`], where the loops read them; `generation` says whose half of the tables is meant.
+    pub fn set_tuples(&mut self, generation: u32, flows: &[Flow]) {
+        assert!(flows.len() <= BULK_MAX, "{} tuples are too many", flows.len());
+        for (index, flow) in flows.iter().enumerate() {
+            let ((src_hi, src_lo), (dst_hi, dst_lo)) = (halves(flow.src), halves(flow.dst));
+            let first = index * size_of::<Cell>() / 8;
+            for (offset, word) in [src_hi, src_lo, dst_hi, dst_lo].into_iter().enumerate() {
+                self.cells.store64(first + offset, word);
+            }
+            let tail = u32::from(flow.dst_port) | u32::from(flow.protocol) << 16 | u32::from(flow.src.is_ipv6()) << 24;
+            self.cells.store(index * CELL_WORDS + 8, tail);
+        }
+        self.task.store64(0, flows.len() as u64);
+        self.task.store64(1, u64::from(generation));
+    }
+
+    /// Classifies the tuples in the kernel.
+    ///
+    /// # Errors
+    /// If the kernel refuses the run.
+    pub fn classify(&mut self, generation: u32, flows: &[Flow]) -> Result<Vec<BulkAnswer>, BenchError> {
+        let mut answers = Vec::with_capacity(flows.len());
+        for part in flows.chunks(BULK_MAX) {
+            self.set_tuples(generation, part);
+            self.time("hr_bulk_classify", &[0; 64], 1)?;
+            answers.extend((0..part.len()).map(|index| self.answer(index)));
+        }
+        Ok(answers)
+    }
+
+    fn answer(&self, index: usize) -> BulkAnswer {
+        let word = |offset: usize| self.cells.load(index * CELL_WORDS + 9 + offset);
+        BulkAnswer {
+            in_flags: word(0),
+            out_flags: word(1),
+            rules: (word(2), word(3)),
+            trial: (word(4), word(5)),
+        }
+    }
+
+    /// Nanoseconds for one run of a program on a frame, as the kernel measures over `repeat` runs, and what it returned.
+    ///
+    /// # Errors
+    /// If there is no such program, or the kernel refuses.
+    pub fn time(&self, program: &str, frame: &[u8], repeat: u32) -> Result<(u64, u32), BenchError> {
+        match self.ebpf.program(program) {
+            Some(Program::Xdp(program)) => time_xdp(program, frame, repeat),
+            _ => Err(BenchError(format!("no program {program}"))),
+        }
+    }
+
+    /// Gives the reference the same prefixes, each with an identity.
+    ///
+    /// # Errors
+    /// If a map is full.
+    pub fn set_reference(
+        &mut self,
+        prefixes: &BTreeMap<(std::net::Ipv4Addr, u8), u32>,
+        verdicts: &BTreeMap<(u32, u32, u16), u32>,
+    ) -> Result<(), BenchError> {
+        let lpm = self.ebpf.map_mut("hr_ref_lpm").ok_or_else(|| BenchError("no trie".to_owned()))?;
+        let mut lpm: LpmTrie<&mut MapData, u32, u32> = lpm.try_into().map_err(|error: aya::maps::MapError| failed(&error))?;
+        for ((address, bits), identity) in prefixes {
+            let key = Key::new(u32::from(*bits), u32::from_ne_bytes(address.octets()));
+            lpm.insert(&key, identity, 0).map_err(|error| failed(&error))?;
+        }
+        let policy = self.ebpf.map_mut("hr_ref_policy").ok_or_else(|| BenchError("no hash".to_owned()))?;
+        let mut policy: HashMap<&mut MapData, [u32; 3], u32> =
+            policy.try_into().map_err(|error: aya::maps::MapError| failed(&error))?;
+        for ((src, dst, port), verdict) in verdicts {
+            policy.insert([*src, *dst, u32::from(*port)], verdict, 0).map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+}
+
+fn time_xdp(program: &Xdp, frame: &[u8], repeat: u32) -> Result<(u64, u32), BenchError> {
+    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+    let result = program.test_run(options).map_err(|error| failed(&error))?;
+    Ok((u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX), result.return_value))
+}
+
+impl Kernel {
+    /// Runs the live ingress program on a frame: it counts and remembers as it does with real packets. Nanoseconds for one run, and
+    /// what it returned.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn time_live(&self, frame: &[u8], repeat: u32) -> Result<(u64, u32), BenchError> {
+        match self.object().program(self.object().xdp) {
+            Some(Program::Xdp(program)) => time_xdp(program, frame, repeat),
+            _ => Err(BenchError("no XDP program".to_owned())),
+        }
+    }
+
+    /// Runs the live egress program on a frame, once.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn time_live_egress(&self, frame: &[u8], repeat: u32) -> Result<(u64, u32), BenchError> {
+        let Some(Program::SchedClassifier(program)) = self.object().program(crate::object::EGRESS) else {
+            return Err(BenchError("no egress program".to_owned()));
+        };
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        let result = program.test_run(options).map_err(|error| failed(&error))?;
+        Ok((u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX), result.return_value))
+    }
+}
+
+/// An Ethernet frame with a TCP, UDP, SCTP or ICMP packet of a flow, or one of another protocol, with a few bytes behind it.
+pub fn frame_of(flow: &Flow, tcp_flags: u8) -> Vec<u8> {
+    let body = transport_of(flow, tcp_flags);
+    let length = u16::try_from(body.len()).expect("a few dozen bytes");
+    let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2];
+    match (flow.src, flow.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            frame.extend([0x08, 0x00, 0x45, 0]);
+            frame.extend((length + 20).to_be_bytes());
+            frame.extend([0, 7, 0, 0, 64, flow.protocol, 0, 0]);
+            frame.extend(src.octets());
+            frame.extend(dst.octets());
+        }
+        (src, dst) => {
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+            frame.extend(length.to_be_bytes());
+            frame.extend([flow.protocol, 64]);
+            frame.extend(v6(src));
+            frame.extend(v6(dst));
+        }
+    }
+    frame.extend(body);
+    frame
+}
+
+fn v6(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
+        IpAddr::V6(addr) => addr.octets(),
+    }
+}
+
+fn transport_of(flow: &Flow, tcp_flags: u8) -> Vec<u8> {
+    let mut body = Vec::new();
+    let ports = [flow.src_port.to_be_bytes(), flow.dst_port.to_be_bytes()].concat();
+    match flow.protocol {
+        6 => {
+            body.extend(ports);
+            body.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, tcp_flags, 0xff, 0xff, 0, 0, 0, 0]);
+        }
+        17 => {
+            body.extend(ports);
+            body.extend([0, 12, 0, 0]);
+        }
+        132 => {
+            body.extend(ports);
+            body.extend([0; 8]);
+        }
+        1 | 58 => {
+            body.extend(flow.dst_port.to_be_bytes());
+            body.extend([0, 0, 0x12, 0x34, 0, 1]);
+        }
+        _ => {}
+    }
+    body.extend([0; 4]);
+    body
+}

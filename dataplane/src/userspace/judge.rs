@@ -1,0 +1,292 @@
+//! What a frame meets, in order: the mirror of `bpf/judge.h`.
+
+use policy::{
+    Direction, Image,
+    guard::{Judged, Seen},
+    image::{FLAG_CUT, Found},
+};
+
+use crate::{
+    enforcer::{Hook, Judgement},
+    reason::Reason,
+    userspace::{
+        World,
+        flows::{Entry, FirstFragment, FlowKey, FragmentKey, source_is_b},
+        frame::{FIN, ICMP, ICMP6, Packet, Part, RST, SYN, TCP, parse, quoted},
+    },
+};
+
+/// One frame on its way.
+pub(super) struct Way<'a> {
+    pub(super) world: &'a mut World,
+    pub(super) image: Option<&'a Image>,
+    pub(super) generation: u32,
+    pub(super) hook: Hook,
+    /// Nothing may change.
+    pub(super) probe: bool,
+    pub(super) frame: &'a [u8],
+}
+
+/// A reason and the rules that go with it.
+type Answer = (Reason, (u32, u32));
+
+const NO_RULES: (u32, u32) = (0, 0);
+
+impl Way<'_> {
+    /// The judgement, and whether its rules are to be counted.
+    pub(super) fn judge(&mut self) -> (Judgement, bool) {
+        let Some(packet) = parse(self.frame) else { return (judgement((Reason::NotIp, NO_RULES)), false) };
+        let before = self.before_policy(&packet);
+        let early = match (before, self.image, packet.problem) {
+            (Some(reason), _, _) if reason.passes() => Some(reason),
+            (_, None, _) => Some(Reason::NoPolicy),
+            (Some(reason), ..) | (None, _, Some(reason)) => Some(reason),
+            _ if packet.part == Part::Later => {
+                Some(self.world.fragments.follow(&packet, &self.world.timeouts, self.world.now_s()))
+            }
+            _ => None,
+        };
+        if let Some(reason) = early {
+            return (judgement((reason, NO_RULES)), false);
+        }
+        let image = self.image.expect("without an image the packet has passed");
+        let answer = self.by_policy(image, &packet);
+        if packet.part == Part::First && !self.probe {
+            self.remember_fragment(&packet, answer.0.passes(), false);
+        }
+        (judgement(answer), true)
+    }
+
+    fn ifindex_of(&self, packet: &Packet) -> u32 {
+        match packet.vid {
+            0 => self.hook.ifindex,
+            vid => self.world.vlans.get(&(self.hook.ifindex, vid)).copied().unwrap_or(0),
+        }
+    }
+
+    fn before_policy(&mut self, packet: &Packet) -> Option<Reason> {
+        let seen = Seen {
+            ifindex: self.ifindex_of(packet),
+            direction: self.hook.direction,
+            protocol: packet.protocol,
+            src: packet.src,
+            dst: packet.dst,
+            ttl: packet.ttl,
+            src_port: packet.src_port,
+            dst_port: packet.dst_port,
+            opens: packet.bare_syn(),
+        };
+        if packet.problem.is_none()
+            && let Some(reason) = self.ask_guard(packet, &seen)
+        {
+            return Some(reason);
+        }
+        self.world.guard.spoofs(&seen).then_some(Reason::Spoofed)
+    }
+
+    fn ask_guard(&mut self, packet: &Packet, seen: &Seen) -> Option<Reason> {
+        if packet.part == Part::Later {
+            let follows = self.world.sync_fragments.follow(packet, &self.world.timeouts, self.world.now_s());
+            return (follows == Reason::FragmentFollows).then_some(Reason::Guard);
+        }
+        let judged = self.world.guard.judge(seen)?;
+        let whole = packet.part == Part::Whole;
+        let reason = match judged {
+            Judged::Sync => Reason::Guard,
+            Judged::Link if whole => Reason::LinkSupport,
+            Judged::Join if whole && (self.probe || self.world.admit_joiner(seen)) => Reason::Join,
+            _ => return None,
+        };
+        if packet.part == Part::First && !self.probe {
+            self.remember_fragment(packet, true, true);
+        }
+        Some(reason)
+    }
+
+    fn remember_fragment(&mut self, packet: &Packet, pass: bool, sync: bool) {
+        let length = u32::try_from(packet.payload).unwrap_or(u32::MAX) & 0xffff;
+        let first = FirstFragment { seen_s: self.world.now_s(), length, pass };
+        let table = if sync { &mut self.world.sync_fragments } else { &mut self.world.fragments };
+        table.insert(FragmentKey::of(packet), first, |first| first.seen_s);
+    }
+
+    fn by_policy(&mut self, image: &Image, packet: &Packet) -> Answer {
+        let found = classify(image, packet, false);
+        let observed = found.observe();
+        if found.allow() && !observed {
+            self.remember(image, packet, &found);
+            return (Reason::Allowed, rules_of(&found));
+        }
+        let second = self.second_opinion(image, packet, observed);
+        if !observed {
+            return second.unwrap_or((Reason::Denied, rules_of(&found)));
+        }
+        if let Some((reason, rules)) = second
+            && reason.passes()
+        {
+            return (reason, rules);
+        }
+        self.remember(image, packet, &found);
+        (Reason::Observed, found.rules())
+    }
+
+    fn second_opinion(&mut self, image: &Image, packet: &Packet, observed: bool) -> Option<Answer> {
+        if packet.is_error() {
+            let quoted = quoted(packet, self.frame)?;
+            return self.judge_quoted(image, &quoted, observed);
+        }
+        if self.hook.direction == Direction::Egress
+            && packet.can_answer()
+            && let Some(rules) = by_reverse(image, packet, observed)
+        {
+            return Some((Reason::Reply, rules));
+        }
+        if let Some(answer) = self.by_entry(image, packet) {
+            return Some(answer);
+        }
+        let mid_flow = packet.protocol == TCP && packet.flags & SYN == 0;
+        if self.hook.direction == Direction::Ingress && mid_flow && self.world.timeouts.pickup {
+            let rules = by_reverse(image, packet, observed)?;
+            self.pick_up(image, packet, rules);
+            return Some((Reason::PickedUp, rules));
+        }
+        None
+    }
+
+    fn judge_quoted(&mut self, image: &Image, quoted: &Packet, observed: bool) -> Option<Answer> {
+        let found = classify(image, quoted, false);
+        if enough(&found, observed) {
+            return Some((Reason::Quoted, rules_of(&found)));
+        }
+        if quoted.can_answer()
+            && let Some(rules) = by_reverse(image, quoted, observed)
+        {
+            return Some((Reason::Quoted, rules));
+        }
+        let entry = self.world.flows.get(&FlowKey::of(quoted))?;
+        let kept = entry.keep && entry.alive(quoted, &self.world.timeouts, self.world.now_s());
+        kept.then_some((Reason::Quoted, rules_of(&classify(image, quoted, true))))
+    }
+
+    fn by_entry(&mut self, image: &Image, packet: &Packet) -> Option<Answer> {
+        let (key, now_s, timeouts) = (FlowKey::of(packet), self.world.now_s(), self.world.timeouts);
+        let mut entry = *self.world.flows.get(&key)?;
+        let answers = entry.opener_is_b != source_is_b(packet);
+        let speaks = if answers { packet.can_answer() } else { entry.keep };
+        if !entry.alive(packet, &timeouts, now_s) || !speaks {
+            return None;
+        }
+        let mut reason = Reason::Established;
+        if entry.generation != self.generation {
+            let found = classify(image, packet, answers);
+            if found.allow() {
+                entry.rules = rules_of(&found);
+                entry.keep = found.keep();
+                entry.generation = self.generation;
+            } else if entry.keep && (found.ingress.flags | found.egress.flags) & FLAG_CUT == 0 {
+                reason = Reason::Kept;
+            } else {
+                if !self.probe {
+                    self.world.flows.remove(&key);
+                }
+                return Some((Reason::Tightened, rules_of(&found)));
+            }
+        }
+        if !answers {
+            reason = Reason::Kept;
+        }
+        if !self.probe {
+            entry.note(packet, answers, now_s);
+            self.world.flows.insert(key, entry, |entry| entry.seen_s);
+        }
+        Some((reason, entry.rules))
+    }
+
+    fn pick_up(&mut self, image: &Image, packet: &Packet, rules: (u32, u32)) {
+        if self.probe {
+            return;
+        }
+        let entry = Entry {
+            generation: self.generation,
+            seen_s: self.world.now_s(),
+            rules,
+            opener_is_b: !source_is_b(packet),
+            keep: classify(image, packet, true).keep(),
+            answered: true,
+            closing: packet.flags & (FIN | RST) != 0,
+        };
+        self.world.flows.insert(FlowKey::of(packet), entry, |entry| entry.seen_s);
+    }
+
+    /// The entry of an opening packet, unless its answers would pass without one.
+    fn remember(&mut self, image: &Image, packet: &Packet, found: &Found) {
+        let keep = found.keep();
+        if self.probe || !opens(packet, self.hook.direction, keep) {
+            return;
+        }
+        if !keep {
+            let reversed = classify(image, packet, true);
+            if reversed.allow() && !reversed.observe() {
+                return;
+            }
+        }
+        let (key, now_s, timeouts) = (FlowKey::of(packet), self.world.now_s(), self.world.timeouts);
+        let from_b = source_is_b(packet);
+        let fresh = Entry {
+            generation: self.generation,
+            seen_s: now_s,
+            rules: rules_of(found),
+            opener_is_b: from_b,
+            keep,
+            answered: false,
+            closing: false,
+        };
+        match self.world.flows.get_mut(&key) {
+            Some(entry)
+                if entry.alive(packet, &timeouts, now_s)
+                    && entry.keep >= keep
+                    && (entry.keep || entry.opener_is_b == from_b)
+                    && !(entry.closing && packet.bare_syn()) =>
+            {
+                let answers = entry.opener_is_b != from_b;
+                if entry.generation != self.generation && !answers {
+                    (entry.generation, entry.rules, entry.keep) = (fresh.generation, fresh.rules, keep);
+                }
+                entry.note(packet, answers, now_s);
+            }
+            _ => self.world.flows.insert(key, fresh, |entry| entry.seen_s),
+        }
+    }
+}
+
+fn judgement((reason, (ingress_rule, egress_rule)): Answer) -> Judgement {
+    Judgement { pass: reason.passes(), reason, ingress_rule, egress_rule }
+}
+
+fn rules_of(found: &Found) -> (u32, u32) {
+    (found.ingress.rule, found.egress.rule)
+}
+
+fn classify(image: &Image, packet: &Packet, reversed: bool) -> Found {
+    let flow = if reversed { packet.flow().reverse() } else { packet.flow() };
+    image.tables.classify(flow.src, flow.dst, flow.protocol, flow.dst_port)
+}
+
+fn enough(found: &Found, observed: bool) -> bool {
+    found.allow() && !(observed && found.observe())
+}
+
+fn by_reverse(image: &Image, packet: &Packet, observed: bool) -> Option<(u32, u32)> {
+    let found = classify(image, packet, true);
+    enough(&found, observed).then(|| rules_of(&found))
+}
+
+fn opens(packet: &Packet, direction: Direction, keep: bool) -> bool {
+    let leaves = direction == Direction::Egress;
+    match packet.protocol {
+        ICMP | ICMP6 => packet.question.is_some() && !packet.answer && (keep || leaves),
+        TCP if keep => packet.flags & RST == 0,
+        TCP => leaves && packet.bare_syn(),
+        _ => keep || leaves,
+    }
+}

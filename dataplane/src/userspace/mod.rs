@@ -1,0 +1,235 @@
+//! The enforcer without a kernel: the same order, the same tables, evaluated in this process. The oracle of the tests, and what a
+//! laptop without root runs. It judges what it is shown; it is attached to nothing.
+
+mod flows;
+mod frame;
+mod judge;
+
+use std::{collections::BTreeMap, time::Instant};
+
+use policy::{
+    Direction, Guard, Image, LocalInterface, Obligation,
+    guard::{JOIN_PACKETS_PER_SECOND_MAX, Seen},
+};
+
+use self::{
+    flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey},
+    judge::Way,
+};
+use crate::{
+    enforcer::{
+        Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, Prepared, Timeouts,
+    },
+    error::{
+        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, PrepareError,
+    },
+    object::{FRAME_BYTES_MAX, FRAME_BYTES_MIN},
+    reason::Reason,
+    sizes::TableSizes,
+    vlan,
+};
+
+/// The data path in this process.
+pub struct Userspace {
+    world: World,
+    interfaces: Vec<LocalInterface>,
+    sizes: TableSizes,
+    generation: u32,
+    live: Option<(Active, Image)>,
+    idle: Option<(Prepared, Image)>,
+    disarmed: bool,
+    counters: Counters,
+}
+
+/// What outlives a generation.
+struct World {
+    guard: Guard,
+    vlans: BTreeMap<(u32, u16), u32>,
+    flows: Bounded<FlowKey, Entry>,
+    fragments: Bounded<FragmentKey, FirstFragment>,
+    sync_fragments: Bounded<FragmentKey, FirstFragment>,
+    timeouts: Timeouts,
+    joiners: (u64, u32),
+    began: Instant,
+}
+
+impl World {
+    fn now_s(&self) -> u64 {
+        self.began.elapsed().as_secs()
+    }
+
+    /// What arrives at the joiners' door is limited; what leaves it is not.
+    fn admit_joiner(&mut self, seen: &Seen) -> bool {
+        if seen.direction == Direction::Egress {
+            return true;
+        }
+        let now_s = self.now_s();
+        if self.joiners.0 != now_s {
+            self.joiners = (now_s, 0);
+        }
+        self.joiners.1 += 1;
+        self.joiners.1 <= JOIN_PACKETS_PER_SECOND_MAX
+    }
+}
+
+impl Userspace {
+    /// A data path that passes everything until the first activation.
+    pub fn new(interfaces: Vec<LocalInterface>, sizes: TableSizes, timeouts: Timeouts) -> Userspace {
+        let world = World {
+            guard: guard_on(&interfaces, &Guard::default()),
+            vlans: vlan::children(&interfaces),
+            flows: Bounded::new(2 * sizes.flows as usize),
+            fragments: Bounded::new(sizes.fragments as usize),
+            sync_fragments: Bounded::new(sizes.fragments as usize),
+            timeouts,
+            joiners: (0, 0),
+            began: Instant::now(),
+        };
+        Userspace {
+            world,
+            interfaces,
+            sizes,
+            generation: 0,
+            live: None,
+            idle: None,
+            disarmed: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Judges a frame as a hook would: counts it, and remembers its flow.
+    pub fn receive(&mut self, hook: Hook, frame: &[u8]) -> Judgement {
+        let (judgement, by_policy) = match self.disarmed {
+            true => (passed(Reason::Disarmed), false),
+            false => self.way(hook, frame, false).judge(),
+        };
+        let count = Count { packets: 1, bytes: frame.len() as u64 };
+        self.count(hook.direction, judgement.reason, count);
+        if by_policy {
+            self.counters.rules[judgement.ingress_rule as usize] += count;
+            if judgement.egress_rule != judgement.ingress_rule {
+                self.counters.rules[judgement.egress_rule as usize] += count;
+            }
+        }
+        judgement
+    }
+
+    fn count(&mut self, direction: Direction, reason: Reason, count: Count) {
+        let found = self.counters.reasons.iter_mut().find(|(d, r, _)| (*d, *r) == (direction, reason));
+        match found {
+            Some((_, _, sum)) => *sum += count,
+            None => self.counters.reasons.push((direction, reason, count)),
+        }
+    }
+
+    fn way<'a>(&'a mut self, hook: Hook, frame: &'a [u8], probe: bool) -> Way<'a> {
+        let image = self.live.as_ref().map(|(_, image)| image);
+        Way { world: &mut self.world, image, generation: self.generation, hook, probe, frame }
+    }
+
+    fn statuses(&self) -> Vec<HookStatus> {
+        let directions = [Direction::Ingress, Direction::Egress];
+        let of = |interface: &LocalInterface, direction| HookStatus {
+            hook: Hook { ifindex: interface.ifindex, direction },
+            interface: interface.name.clone(),
+            attachment: Attachment::Userspace,
+            state: HookState::Attached,
+        };
+        self.interfaces.iter().flat_map(|interface| directions.map(|direction| of(interface, direction))).collect()
+    }
+}
+
+fn passed(reason: Reason) -> Judgement {
+    Judgement { pass: true, reason, ingress_rule: 0, egress_rule: 0 }
+}
+
+/// Link support holds on every interface, whatever the guard says.
+fn guard_on(interfaces: &[LocalInterface], guard: &Guard) -> Guard {
+    let mut guard = guard.clone();
+    guard.interfaces.extend(interfaces.iter().map(|interface| interface.ifindex));
+    guard
+}
+
+impl Enforcer for Userspace {
+    fn set_guard(&mut self, guard: &Guard) -> Result<(), GuardSetError> {
+        self.world.guard = guard_on(&self.interfaces, guard);
+        Ok(())
+    }
+
+    fn prepare(&mut self, revision: u64, image: &Image, obligations: &[Obligation]) -> Result<Prepared, PrepareError> {
+        self.sizes.fits(image)?;
+        for obligation in obligations {
+            let hook = Hook { ifindex: obligation.hook.0, direction: obligation.hook.1 };
+            let answer = self.judge(hook, &obligation.frame)?;
+            obligation_holds(hook, obligation, answer.reason)?;
+        }
+        let generation = self.generation + 1;
+        let prepared = Prepared { generation, revision, digest: image.digest(), proven: obligations.len() };
+        self.idle = Some((prepared.clone(), image.clone()));
+        Ok(prepared)
+    }
+
+    fn activate(&mut self, prepared: Prepared) -> Result<Active, ActivateError> {
+        let Some((_, image)) = self.idle.take_if(|(idle, _)| *idle == prepared) else {
+            return Err(ActivateError::Stale { prepared: prepared.generation, expected: self.generation + 1 });
+        };
+        let Prepared { generation, revision, digest, .. } = prepared;
+        let active = Active { generation, revision, digest };
+        self.generation = generation;
+        self.counters.generation = generation;
+        self.counters.rules = vec![Count::default(); image.rules.len()];
+        self.live = Some((active, image));
+        Ok(active)
+    }
+
+    fn active(&self) -> Option<Active> {
+        self.live.as_ref().map(|(active, _)| *active)
+    }
+
+    fn attest(&mut self) -> Result<Attestation, AttestError> {
+        Ok(Attestation {
+            active: self.active(),
+            digest: self.live.as_ref().map(|(_, image)| image.digest()),
+            programs: Vec::new(),
+            hooks: self.statuses(),
+            disarmed: self.disarmed,
+        })
+    }
+
+    fn judge(&mut self, hook: Hook, frame: &[u8]) -> Result<Judgement, JudgeError> {
+        if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
+            return Err(JudgeError::Length { bytes: frame.len(), min: FRAME_BYTES_MIN, max: FRAME_BYTES_MAX });
+        }
+        Ok(self.way(hook, frame, true).judge().0)
+    }
+
+    fn counters(&mut self) -> Result<Counters, CountersError> {
+        Ok(self.counters.clone())
+    }
+
+    fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {
+        self.disarmed = disarmed;
+        Ok(())
+    }
+
+    fn disarmed(&self) -> bool {
+        self.disarmed
+    }
+
+    fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
+        Ok(self.statuses())
+    }
+}
+
+/// Whether the guard's answer is the one that is owed.
+pub(crate) fn obligation_holds(hook: Hook, obligation: &Obligation, answer: Reason) -> Result<(), PrepareError> {
+    if answer.is_guard() == obligation.must_pass {
+        return Ok(());
+    }
+    Err(PrepareError::Obligation {
+        hook,
+        why: obligation.why.clone(),
+        expected: if obligation.must_pass { "a yes of the guard" } else { "no yes of the guard" },
+        answer: answer.to_string(),
+    })
+}

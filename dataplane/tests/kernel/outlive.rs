@@ -1,0 +1,145 @@
+//! G13, G6: what is enforced outlives the process, is taken over by the next one, and is exchanged without a gap.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+use dataplane::{Enforcer, HookState, Kernel, TableSizes, TcMode, XdpMode};
+use policy::Image;
+
+use crate::lab::{self, Lab, THERE_V4, activate, answers, deny_all, run, silent};
+
+const CHILD: &str = "HEDGEROW_TEST_CHILD_BPFFS";
+
+#[test]
+fn g13_enforcement_outlives_the_handle_and_is_taken_over() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut first = lab::open(&lab);
+    activate(&mut first, 41, &deny_all());
+    activate(&mut first, 42, &deny_all());
+    let live = first.active();
+    drop(first);
+    assert!(silent(THERE_V4));
+    let mut second = lab::open(&lab);
+    assert_eq!(second.active(), live);
+    assert!(second.attest().unwrap().holds());
+    assert!(silent(THERE_V4));
+    activate(&mut second, 43, &Image::empty_allow());
+    assert_eq!(second.active().unwrap().generation, 3);
+    assert!(answers(THERE_V4));
+}
+
+/// Not a test of its own: the process that `g13_enforcement_survives_sigkill` kills.
+#[test]
+fn child_that_is_killed() {
+    let Some(bpffs) = std::env::var_os(CHILD) else { return };
+    let interface = policy::LocalInterface {
+        name: lab::HERE.to_owned(),
+        ifindex: lab::ifindex(lab::HERE),
+        role: identity::Role::Cluster,
+        addresses: Vec::new(),
+    };
+    let mut kernel = Kernel::open(dataplane::KernelConfig {
+        bpffs: bpffs.into(),
+        interfaces: vec![interface],
+        sizes: TableSizes::small(),
+        xdp: XdpMode::Auto,
+        tc: TcMode::Auto,
+        timeouts: dataplane::Timeouts::default(),
+    })
+    .unwrap();
+    activate(&mut kernel, 7, &deny_all());
+    println!("ready to be killed");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn g13_enforcement_survives_sigkill() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let arguments = ["--exact", "outlive::child_that_is_killed", "--nocapture"];
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let mut child = child.args(arguments).env(CHILD, &lab.bpffs).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map(Result::unwrap).any(|line| line.contains("ready to be killed")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(silent(THERE_V4));
+    let mut kernel = lab::open(&lab);
+    assert_eq!(kernel.active().unwrap().revision, 7);
+    assert!(silent(THERE_V4));
+    activate(&mut kernel, 8, &Image::empty_allow());
+    assert!(answers(THERE_V4));
+}
+
+#[test]
+fn g13_larger_tables_are_built_beside_and_exchanged_by_the_next_activation() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut kernel = lab::open(&lab);
+    activate(&mut kernel, 1, &deny_all());
+    drop(kernel);
+    let larger = TableSizes { flows: 8_192, ..TableSizes::small() };
+    let config = dataplane::KernelConfig { sizes: larger, ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
+    let mut kernel = Kernel::open(config).unwrap();
+    assert!(kernel.is_waiting() && kernel.active().is_none());
+    assert!(silent(THERE_V4), "the old programs go on");
+    activate(&mut kernel, 1, &deny_all());
+    assert!(!kernel.is_waiting());
+    assert!(silent(THERE_V4));
+    activate(&mut kernel, 2, &Image::empty_allow());
+    assert!(answers(THERE_V4));
+    assert_eq!(std::fs::read_dir(lab.bpffs.join("hedgerow/maps")).unwrap().count(), 1);
+}
+
+#[test]
+fn g6_a_stale_preparation_is_refused() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut kernel = lab::open(&lab);
+    let one = kernel.prepare(1, &Image::empty_allow(), &[]).unwrap();
+    let other = kernel.prepare(2, &deny_all(), &[]).unwrap();
+    assert!(kernel.activate(one).is_err());
+    kernel.activate(other.clone()).unwrap();
+    assert!(kernel.activate(other).is_err());
+    assert_eq!(kernel.active().unwrap().revision, 2);
+}
+
+#[test]
+fn g20_a_foreign_detach_is_noticed_and_repaired() {
+    if lab::skipped() {
+        return;
+    }
+    for (xdp, tc) in [(XdpMode::Auto, TcMode::Auto), (XdpMode::Off, TcMode::Clsact)] {
+        let lab = Lab::new();
+        let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
+        activate(&mut kernel, 1, &deny_all());
+        let states = |kernel: &mut Kernel| kernel.check_hooks().unwrap().into_iter().map(|s| s.state).collect::<Vec<_>>();
+        assert_eq!(states(&mut kernel), [HookState::Attached, HookState::Attached]);
+        match tc {
+            TcMode::Clsact => run(&format!("tc qdisc del dev {} clsact", lab::HERE)),
+            TcMode::Auto => {
+                let pins = lab.bpffs.join("hedgerow/links");
+                run(&format!("for pin in $(find {} -type f); do bpftool link detach pinned $pin; done", pins.display()));
+            }
+        }
+        assert!(answers(THERE_V4), "detached");
+        let repaired = states(&mut kernel);
+        assert!(repaired.contains(&HookState::Repaired) && repaired.iter().all(HookState::attached), "{repaired:?}");
+        assert!(silent(THERE_V4));
+        assert_eq!(states(&mut kernel), [HookState::Attached, HookState::Attached]);
+        kernel.detach_all().unwrap();
+    }
+}

@@ -1,0 +1,237 @@
+//! What is remembered, and what is not: replies, fail-over, tightening (G19), floods.
+
+use dataplane::{
+    Enforcer, Hook, Kernel, Reason,
+    testing::{BenchError, frame_of},
+};
+use policy::{CompileLimits, Direction, Flow, Image, SourceText, compile, parse, validate};
+
+use crate::lab::{self, HERE, Lab, activate, ifindex};
+
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const SYN_ACK: u8 = SYN | ACK;
+
+const CLIENT: &str = "198.51.100.7";
+const VIP: &str = "203.0.113.10";
+const BACKEND: &str = "10.9.0.5";
+const NODE: &str = "10.9.0.1";
+
+/// Everything is denied but: clients to the VIP at 443, and this node to the backends at 8080 and by UDP at 53.
+fn image(extra: &str) -> Image {
+    let text = format!(
+        "
+apiVersion: hedgerow/v1
+kind: Settings
+metadata: {{name: cluster}}
+spec: {{defaultAction: deny}}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: shop}}
+spec: {{role: vip, addresses: [{VIP}/32]}}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: servers}}
+spec: {{role: backend, addresses: [10.9.0.0/24]}}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: clients}}
+spec: {{role: client, addresses: [198.51.100.0/24]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: shop}}
+spec:
+  tier: application
+  appliesTo: {{segment: shop}}
+  ingress:
+    - {{name: web, action: allow, from: [{{segment: clients}}], services: [{{protocol: tcp, port: 443}}]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: clients}}
+spec:
+  tier: application
+  appliesTo: {{segment: clients}}
+  egress:
+    - {{name: web, action: allow, to: [{{segment: shop}}], services: [{{protocol: tcp, port: 443}}]}}
+{extra}"
+    );
+    let documents = parse(&[SourceText { name: "test.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
+    let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
+    compile(&model, &[], &CompileLimits::default()).unwrap()
+}
+
+/// Adds that this node may open connections to the servers; `existing` is the policy's `existingFlows`, or nothing.
+fn servers(existing: &str) -> Image {
+    image(&format!(
+        "---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: servers}}
+spec:
+  tier: application
+  {existing}
+  appliesTo: {{segment: servers}}
+  ingress:
+    - name: node
+      action: allow
+      from: [{{cidr: {NODE}/32}}]
+      services: [{{protocol: tcp, port: 8080}}, {{protocol: udp, port: 53}}]
+  egress:
+    - name: node
+      action: allow
+      to: [{{cidr: {BACKEND}/32}}]
+      services: [{{protocol: tcp, port: 8080}}, {{protocol: udp, port: 53}}]
+"
+    ))
+}
+
+fn flow(src: (&str, u16), dst: (&str, u16), protocol: u8) -> Flow {
+    let (src_port, dst_port) = (src.1, dst.1);
+    Flow { src: src.0.parse().unwrap(), dst: dst.0.parse().unwrap(), protocol, src_port, dst_port }
+}
+
+struct Bed {
+    _lab: Lab,
+    kernel: Kernel,
+}
+
+impl Bed {
+    fn new(image: &Image) -> Bed {
+        let lab = Lab::new();
+        let mut kernel = lab::open(&lab);
+        activate(&mut kernel, 1, image);
+        Bed { _lab: lab, kernel }
+    }
+
+    fn ask(&mut self, direction: Direction, flow: &Flow, flags: u8) -> Reason {
+        let hook = Hook { ifindex: ifindex(HERE), direction };
+        self.kernel.judge(hook, &frame_of(flow, flags)).unwrap().reason
+    }
+
+    /// Lets the live egress program see a packet, so that it remembers.
+    fn leaves(&mut self, flow: &Flow, flags: u8) -> Result<(), BenchError> {
+        self.kernel.time_live_egress(&frame_of(flow, flags), 1).map(drop)
+    }
+
+    /// Lets the live ingress program see a packet.
+    fn arrives(&mut self, flow: &Flow, flags: u8) {
+        self.kernel.time_live(&frame_of(flow, flags), 1).unwrap();
+    }
+}
+
+#[test]
+fn answers_of_allowed_inbound_flows_leave_without_state() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&image(""));
+    let request = flow((CLIENT, 50_000), (VIP, 443), 6);
+    assert_eq!(bed.ask(Direction::Ingress, &request, SYN), Reason::Allowed);
+    let answer = request.reverse();
+    assert_eq!(bed.ask(Direction::Egress, &answer, SYN_ACK), Reason::Reply);
+    assert_eq!(bed.ask(Direction::Egress, &answer, ACK), Reason::Reply);
+    assert_eq!(bed.ask(Direction::Egress, &answer, SYN), Reason::Denied, "a bare SYN from port 443 opens something");
+    assert_eq!(bed.ask(Direction::Egress, &flow((VIP, 80), (CLIENT, 50_000), 6), ACK), Reason::Denied);
+}
+
+#[test]
+fn answers_to_what_was_opened_from_here_arrive_by_their_entry() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&servers(""));
+    for (protocol, port, opening, answering) in [(6, 8080, SYN, SYN_ACK), (17, 53, 0, 0)] {
+        let request = flow((NODE, 40_000), (BACKEND, port), protocol);
+        assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), answering), Reason::Denied, "nobody asked");
+        bed.leaves(&request, opening).unwrap();
+        assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), answering), Reason::Established);
+        let other = flow((BACKEND, port), (NODE, 40_001), protocol);
+        assert_eq!(bed.ask(Direction::Ingress, &other, answering), Reason::Denied);
+    }
+}
+
+#[test]
+fn after_a_fail_over_established_tcp_goes_on() {
+    if lab::skipped() {
+        return;
+    }
+    // This node has seen nothing of these flows: another one had them.
+    let mut bed = Bed::new(&servers(""));
+    let to_server = flow((NODE, 40_000), (BACKEND, 8080), 6);
+    assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), ACK), Reason::PickedUp);
+    assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), SYN_ACK), Reason::Denied, "an opening is not picked up");
+    let from_client = flow((CLIENT, 50_000), (VIP, 443), 6);
+    assert_eq!(bed.ask(Direction::Ingress, &from_client, ACK), Reason::Allowed);
+    assert_eq!(bed.ask(Direction::Egress, &from_client.reverse(), ACK), Reason::Reply);
+    bed.arrives(&to_server.reverse(), ACK);
+    assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), ACK), Reason::Established);
+}
+
+#[test]
+fn g19_tightening_stops_established_flows_unless_they_are_kept() {
+    if lab::skipped() {
+        return;
+    }
+    for (existing, after) in [("", Reason::Tightened), ("existingFlows: keep", Reason::Kept)] {
+        let mut bed = Bed::new(&servers(existing));
+        let request = flow((NODE, 40_000), (BACKEND, 53), 17);
+        bed.leaves(&request, 0).unwrap();
+        assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established);
+        // A revision that says the same changes nothing.
+        activate(&mut bed.kernel, 2, &servers(existing));
+        assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established);
+        activate(&mut bed.kernel, 3, &image(""));
+        assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), after, "{existing}");
+        bed.arrives(&request.reverse(), 0);
+        let again = bed.ask(Direction::Ingress, &request.reverse(), 0);
+        assert_eq!(again, if after == Reason::Kept { Reason::Kept } else { Reason::Denied });
+    }
+}
+
+#[test]
+fn an_inbound_flood_makes_no_entries() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&servers(""));
+    let opened = flow((NODE, 40_000), (BACKEND, 53), 17);
+    bed.leaves(&opened, 0).unwrap();
+    // More than the table holds, allowed and refused ones, of both directions' ingress.
+    for port in 1..=20_000 {
+        bed.arrives(&flow((CLIENT, port), (VIP, 443), 6), SYN);
+        bed.arrives(&flow((BACKEND, port), (NODE, 40_000), 17), 0);
+    }
+    assert_eq!(bed.ask(Direction::Ingress, &opened.reverse(), 0), Reason::Established);
+}
+
+#[test]
+fn icmp_errors_follow_the_flow_that_they_quote() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&servers(""));
+    let error = |quoted: &Flow, to: &str| {
+        // "Fragmentation needed" of a router about a packet of this node.
+        let outer = flow(("192.0.2.1", 0), (to, 3 << 8 | 4), 1);
+        let mut frame = frame_of(&outer, 0);
+        frame.truncate(frame.len() - 4);
+        frame.extend(&frame_of(quoted, ACK)[14..14 + 28]);
+        let total = u16::try_from(frame.len() - 14).unwrap();
+        frame[16..18].copy_from_slice(&total.to_be_bytes());
+        frame
+    };
+    let hook = Hook { ifindex: ifindex(HERE), direction: Direction::Ingress };
+    let mut ask = |frame: &[u8]| bed.kernel.judge(hook, frame).unwrap().reason;
+    let request = flow((NODE, 40_000), (BACKEND, 8080), 6);
+    assert_eq!(ask(&error(&request, NODE)), Reason::Quoted);
+    // Of an answer that this node sends to a client.
+    let answer = flow((VIP, 443), (CLIENT, 50_000), 6);
+    assert_eq!(ask(&error(&answer, VIP)), Reason::Quoted);
+    assert_eq!(ask(&error(&request, VIP)), Reason::Denied, "told to somebody who has not sent it");
+    assert_eq!(ask(&error(&flow((NODE, 40_000), (BACKEND, 22), 6), NODE)), Reason::Denied, "about a flow that may not be");
+}
