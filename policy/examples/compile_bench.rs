@@ -16,8 +16,8 @@ use policy::{
     CompileLimits, Image, Model, TableId, compile,
     image::TABLES,
     model::{
-        Action, ExistingFlows, Mode, Peer, Policy, Ports, Rule, Scope, Segment, SegmentRole, ServiceMatch,
-        Tier, protocol,
+        Action, ExistingFlows, Mode, Peer, Policy, Ports, Rule, Scope, Segment, SegmentRole, ServiceMatch, Tier,
+        protocol,
     },
     sample::SplitMix64,
 };
@@ -91,14 +91,14 @@ fn elements(image: &Image) -> String {
 fn apps(rules: usize) -> Model {
     let mut random = SplitMix64::new(1);
     let mut builder = Builder::default();
-    let shared: Vec<usize> = (0..20).map(|_| builder.segment(networks(&mut random, 50))).collect();
+    let shared: Vec<usize> = (20..40).map(|site| builder.segment(networks(&mut random, 50, site))).collect();
     for app in 0..rules.div_ceil(10) {
         let vip = builder.segment(vec![host_v4(0x0a00_0000 + 2 * app), host_v6(app)]);
         let rules = (0..10).map(|number| {
             let peers = match number {
                 0 => vec![],
                 1..=4 => vec![segment(*random.pick(&shared))],
-                _ => networks(&mut random, 2).into_iter().map(cidr).collect(),
+                _ => networks(&mut random, 2, CROWD).into_iter().map(cidr).collect(),
             };
             let port = *random.pick(&[80, 443, 8080, 8443, 5432, 3306, 22, 25, 53, 9100]);
             rule(number, Action::Allow, peers, vec![tcp(port, port)])
@@ -127,7 +127,12 @@ fn layers(rules: usize) -> Model {
     let mut builder = Builder::default();
     let platform = (0..rules / 2).map(|number| {
         let port = random.word().max(1);
-        rule(number, Action::Allow, networks(&mut random, 1).into_iter().map(cidr).collect(), vec![tcp(port, port)])
+        rule(
+            number,
+            Action::Allow,
+            networks(&mut random, 1, CROWD).into_iter().map(cidr).collect(),
+            vec![tcp(port, port)],
+        )
     });
     builder.policy(Tier::Platform, Scope::Any, Some(platform.collect()), None);
     for app in 0..(rules / 2).div_ceil(10) {
@@ -135,7 +140,8 @@ fn layers(rules: usize) -> Model {
         let rules = (0..10).map(|number| {
             let first = random.word().max(1);
             let services = if number == 0 { vec![tcp(1024, u16::MAX)] } else { vec![tcp(first, first)] };
-            let peers = if number < 5 { vec![] } else { networks(&mut random, 1).into_iter().map(cidr).collect() };
+            let peers =
+                if number < 5 { vec![] } else { networks(&mut random, 1, CROWD).into_iter().map(cidr).collect() };
             rule(number, Action::Allow, peers, services)
         });
         builder.policy(Tier::Application, Scope::Segments(vec![vip]), Some(rules.collect()), None);
@@ -239,13 +245,16 @@ fn scattered(random: &mut SplitMix64) -> IpNet {
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length).trunc())
 }
 
-/// So many networks in a part of the address space that applications share.
-fn networks(random: &mut SplitMix64, count: usize) -> Vec<IpNet> {
+/// The part of the address space that all applications share.
+const CROWD: u8 = 100;
+
+/// So many networks of one /8, of which many lie in each other.
+fn networks(random: &mut SplitMix64, count: usize, site: u8) -> Vec<IpNet> {
     (0..count)
         .map(|_| {
             let [b, c, d, ..] = random.next_u64().to_le_bytes();
             let length = *random.pick(&[32, 32, 28, 24, 24, 20, 16]);
-            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(100, b, c, d), length).trunc())
+            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(site, b, c, d), length).trunc())
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    intern::{Interner, number},
+    intern::Interner,
     terms::{Atom, AtomIndex, Part, Signatures},
     trie::{Node, Trie, contains},
 };
@@ -100,7 +100,7 @@ impl Classifier {
             signatures,
             roles: vec![Vec::new(); roles],
         };
-        classifier.set(&[]);
+        classifier.set(&[], 0);
         classifier
     }
 
@@ -117,7 +117,7 @@ impl Classifier {
             atoms.extend(group.iter().map(|named| named.atom));
             atoms.sort_unstable();
             atoms.dedup();
-            let set = self.set(&atoms);
+            let set = self.set(&atoms, around.last().map_or(0, |(_, set)| *set));
             node.class = self.class_of_set[set as usize];
             nodes.push(node);
             around.push((node, set));
@@ -125,16 +125,19 @@ impl Classifier {
         nodes
     }
 
-    fn set(&mut self, atoms: &[u32]) -> u32 {
+    /// The number of a set of atoms, met inside a network of the set `around`.
+    fn set(&mut self, atoms: &[u32], around: u32) -> u32 {
         let set = self.sets.id(atoms);
         if set as usize == self.class_of_set.len() {
             self.index.terms_of(atoms, &mut self.roles);
-            let roles = self.signatures.iter_mut().zip(&self.roles);
-            let signature: Vec<u32> = roles.map(|(signatures, terms)| signatures.0.id(terms)).collect();
+            let outer = self.class_of_set.get(around as usize).map(|&class| self.classes.list(class));
+            let roles = self.signatures.iter_mut().zip(&self.roles).enumerate();
+            let signature: Vec<u32> = roles
+                .map(|(role, (signatures, terms))| signatures.id(terms, outer.map_or(0, |outer| outer[role])))
+                .collect();
             let class = self.classes.id(&signature);
             self.class_of_set.push(class);
         }
-        debug_assert!(set < number(self.class_of_set.len()));
         set
     }
 }

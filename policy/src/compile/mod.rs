@@ -9,7 +9,9 @@
 mod addresses;
 mod assemble;
 mod displace;
+mod groups;
 mod intern;
+mod kinds;
 mod limits;
 mod pairs;
 mod plan;

@@ -225,12 +225,40 @@ impl AtomIndex {
 
 /// Distinct sets of terms of one role; number 0 is the empty set.
 #[derive(Debug)]
-pub(super) struct Signatures(pub(super) Interner);
+pub(super) struct Signatures {
+    sets: Interner,
+    /// For each the signature of the network around that in which it was first met: mostly, all but a few of its terms.
+    around: Vec<u32>,
+}
 
 impl Signatures {
     pub(super) fn new() -> Signatures {
-        let mut interner = Interner::default();
-        interner.id(&[]);
-        Signatures(interner)
+        let mut sets = Interner::default();
+        sets.id(&[]);
+        Signatures { sets, around: vec![0] }
+    }
+
+    /// The number of a set, met inside a network of signature `around`.
+    pub(super) fn id(&mut self, terms: &[u32], around: u32) -> u32 {
+        let id = self.sets.id(terms);
+        if id as usize == self.around.len() {
+            self.around.push(around);
+        }
+        id
+    }
+
+    /// The terms of a signature, ascending.
+    pub(super) fn terms(&self, signature: u32) -> &[u32] {
+        self.sets.list(signature)
+    }
+
+    /// The signature around this one; smaller, but for that of the empty set.
+    pub(super) fn around(&self, signature: u32) -> u32 {
+        self.around[signature as usize]
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.sets.len()
     }
 }
