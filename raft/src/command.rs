@@ -39,8 +39,12 @@ pub enum Command {
     },
     /// Makes a new revision with the content of an old one.
     Rollback {
-        /// The old revision.
+        /// The old revision; 0 for the empty policy from before the first one.
         to: u64,
+        /// The revision this must follow. Anything else is refused.
+        expect: Option<u64>,
+        /// Why, for the history.
+        message: String,
     },
     /// Makes a revision the enforced one, in a new epoch.
     Activate {
@@ -72,6 +76,11 @@ pub enum Command {
         /// The member.
         node: NodeId,
     },
+    /// Notes in the audit log what was done on one node without the cluster: an override (G16).
+    Note {
+        /// Which node, and what was done there.
+        what: String,
+    },
     /// The first entry of a cluster. Proposed by [`crate::Raft::initialise`]; refused once there is a cluster.
     Found {
         /// Identity and CA of the cluster.
@@ -88,13 +97,14 @@ impl Command {
             Self::Apply { documents, prune, .. } => {
                 format!("apply {} documents{}", documents.len(), if *prune { ", replacing all" } else { "" })
             }
-            Self::Rollback { to } => format!("roll back to revision {to}"),
+            Self::Rollback { to, .. } => format!("roll back to revision {to}"),
             Self::Activate { revision, .. } => format!("activate revision {revision}"),
             Self::Abort { revision, reason } => format!("abort revision {revision}: {reason}"),
             Self::CreateToken(_) => "create a join token".to_owned(),
             Self::Admit { member, .. } => format!("admit {} at {}", member.name, member.endpoint),
             Self::UpdateMember(record) => format!("update the record of {}", record.node),
             Self::RemoveMember { node } => format!("remove {node}"),
+            Self::Note { what } => what.clone(),
             Self::Found { genesis, members } => {
                 format!("found cluster {} with {} members", genesis.cluster, members.len())
             }

@@ -18,7 +18,12 @@ pub struct RaftConfig {
     pub compaction: Compaction,
     /// How voters are chosen.
     pub autopilot: AutopilotConfig,
+    /// Bytes that must be free where `dir` is. With less, nothing is written any more, until there is room (G8).
+    pub disk_reserve_bytes: u64,
 }
+
+/// The default of [`RaftConfig::disk_reserve_bytes`].
+const DISK_RESERVE_BYTES: u64 = 64 << 20;
 
 impl RaftConfig {
     /// The defaults for a node and a directory.
@@ -30,6 +35,7 @@ impl RaftConfig {
             timing: Timing::default(),
             compaction: Compaction::default(),
             autopilot: AutopilotConfig::default(),
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
         }
     }
 }
@@ -69,6 +75,8 @@ impl Default for Timing {
 pub struct Compaction {
     /// A snapshot is made after this many entries.
     pub snapshot_entries: u64,
+    /// A snapshot is made after this many bytes of entries, even when they are few.
+    pub snapshot_bytes: u64,
     /// Entries kept behind the snapshot, for followers that are a little late.
     pub keep_entries: u64,
     /// Entries in one message to a follower, at most.
@@ -77,7 +85,7 @@ pub struct Compaction {
 
 impl Default for Compaction {
     fn default() -> Self {
-        Self { snapshot_entries: 5_000, keep_entries: 1_000, message_entries: 512 }
+        Self { snapshot_entries: 5_000, snapshot_bytes: 64 << 20, keep_entries: 1_000, message_entries: 512 }
     }
 }
 

@@ -38,7 +38,7 @@ struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Question {
     /// Commit this; give up after so many milliseconds.
-    Write { stamped: Stamped, wait_ms: u64 },
+    Write { stamped: Arc<Stamped>, wait_ms: u64 },
     /// Up to where must a state be applied to be current?
     ReadIndex { wait_ms: u64 },
 }

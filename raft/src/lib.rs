@@ -19,6 +19,7 @@ mod snapshot;
 mod state;
 mod state_machine;
 mod types;
+mod upkeep;
 
 /// Every bound that this crate keeps, by name.
 pub mod limits {

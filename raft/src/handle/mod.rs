@@ -23,6 +23,7 @@ use crate::{
     state::{LogId, State},
     state_machine::Machine,
     types::C,
+    upkeep::Disk,
 };
 
 /// Consensus on this node. Clones share it.
@@ -38,6 +39,7 @@ struct Inner {
     state: watch::Receiver<Arc<State>>,
     forwarder: Forwarder,
     heard: Arc<Heard>,
+    disk: Disk,
     runtime: tokio::runtime::Handle,
     tasks: std::sync::Mutex<JoinSet<()>>,
 }
@@ -120,10 +122,14 @@ impl Raft {
             }
             let served = match channel {
                 Channel::Forward => forward::serve(handle, from, sink, source).await,
+                // A follower that cannot write is, to the leader, one that cannot be reached: it catches up when there
+                // is room again (G8).
+                Channel::Append | Channel::Snapshot if handle.disk().check().is_err() => return,
                 _ => {
                     let (core, heard) = (handle.inner.core.clone(), Arc::clone(&handle.inner.heard));
+                    let disk = handle.disk().clone();
                     drop(handle);
-                    serve(core, heard, Incoming { from, channel, sink, source }).await
+                    serve(core, heard, disk, Incoming { from, channel, sink, source }).await
                 }
             };
             if let Err(error) = served {
@@ -164,7 +170,9 @@ impl Raft {
                 false => Err(format!("{leader}, the last known leader, has not been heard for {silence:?}")),
             };
         }
-        match metrics.last_quorum_acked.map(|last| last.elapsed()) {
+        // Alone, it is its own quorum, and nobody acknowledges anything.
+        let is_alone = metrics.membership_config.voter_ids().all(|voter| voter == me.get());
+        match metrics.last_quorum_acked.map(|last| last.elapsed()).filter(|_| !is_alone) {
             Some(silent) if silent > silence => {
                 Err(format!("{me} leads, but has not heard of a quorum for {silent:?}"))
             }
@@ -215,6 +223,14 @@ impl Raft {
 
     pub(crate) fn core(&self) -> &openraft::Raft<C, Machine> {
         &self.inner.core
+    }
+
+    pub(crate) fn store(&self) -> &LogStore {
+        &self.inner.store
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.inner.disk
     }
 
     pub(crate) fn config(&self) -> &RaftConfig {

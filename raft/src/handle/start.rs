@@ -15,10 +15,8 @@ use crate::{
     snapshot::{SnapshotOpenError, SnapshotStore},
     state::State,
     state_machine::Machine,
+    upkeep::{self, Disk},
 };
-
-/// Between two looks at whether the committed position should be written down.
-const FLUSH_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Why consensus did not start. Nothing on disk has changed.
 #[derive(Debug, thiserror::Error)]
@@ -81,16 +79,10 @@ impl Raft {
         let forwarder = Forwarder::new(wire, config.timing.connect);
         let tasks = std::sync::Mutex::new(JoinSet::new());
         let (heard, runtime) = (Arc::new(Heard::new()), tokio::runtime::Handle::current());
-        let inner = Inner { config, core, store: store.clone(), state, forwarder, heard, runtime, tasks };
+        let disk = Disk::new(&config);
+        let inner = Inner { config, core, store, state, forwarder, heard, disk, runtime, tasks };
         let raft = Self { inner: Arc::new(inner) };
-        raft.spawn(async move {
-            loop {
-                tokio::time::sleep(FLUSH_INTERVAL).await;
-                if store.flush_committed().await.is_err() {
-                    return;
-                }
-            }
-        });
+        raft.spawn(upkeep::run(raft.clone()));
         if raft.config().autopilot.enabled {
             raft.spawn(autopilot::run(raft.clone()));
         }

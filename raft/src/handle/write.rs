@@ -120,6 +120,9 @@ impl Raft {
             Ok(leader) => return Attempt::NotTaken(format!("{leader} leads, not {}", self.me())),
             Err(reason) => return Attempt::NotTaken(reason),
         }
+        if let Err(reason) = self.disk().check() {
+            return Attempt::NotTaken(format!("{}, the leader, takes no writes: {reason}", self.me()));
+        }
         match timeout_at(end, self.core().client_write(stamped)).await {
             Ok(Ok(committed)) => Attempt::Answered(committed.data),
             Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
@@ -131,9 +134,9 @@ impl Raft {
         }
     }
 
-    async fn forward_write(&self, leader: NodeId, stamped: &Stamped, end: Instant) -> Attempt {
+    async fn forward_write(&self, leader: NodeId, stamped: &Arc<Stamped>, end: Instant) -> Attempt {
         let wait_ms = u64::try_from((end - Instant::now()).as_millis()).unwrap_or(u64::MAX);
-        let question = Question::Write { stamped: stamped.clone(), wait_ms };
+        let question = Question::Write { stamped: Arc::clone(stamped), wait_ms };
         let asked = async {
             tokio::select! {
                 biased;
@@ -174,7 +177,7 @@ impl Leader for Raft {
         match question {
             Question::Write { stamped, wait_ms } => {
                 let end = Instant::now() + Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
-                match self.propose(Arc::new(stamped), end).await {
+                match self.propose(stamped, end).await {
                     Attempt::Answered(response) => Answer::Applied(response),
                     Attempt::NotTaken(reason) => Answer::NotDone { may_have_committed: false, reason },
                     Attempt::InDoubt(reason) | Attempt::Stopped(reason) => {

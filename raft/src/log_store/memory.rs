@@ -29,6 +29,8 @@ pub(super) struct Memory {
     pub committed_dirty: bool,
     /// Every entry up to this index is on disk.
     pub durable: Option<u64>,
+    /// Bytes of entries that were pushed.
+    pub appended_bytes: u64,
     /// The index of the first entry of all; 0 except in openraft's suite.
     begin: u64,
     cache: VecDeque<Cached>,
@@ -60,6 +62,7 @@ impl Memory {
         }
         self.last = Some(entry.log_id);
         self.cache_bytes += bytes;
+        self.appended_bytes += bytes as u64;
         self.cache.push_back(Cached { entry, bytes });
         self.evict();
     }

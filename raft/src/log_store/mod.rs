@@ -57,6 +57,11 @@ impl LogStore {
         memory::lock(&self.inner.memory)
     }
 
+    /// Bytes of entries appended since the process began.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.memory().appended_bytes
+    }
+
     /// Makes what was written so far durable, also the committed position, which otherwise follows with the next entry.
     pub(crate) async fn flush(&self) -> std::io::Result<()> {
         let (done, wait) = tokio::sync::oneshot::channel();

@@ -82,6 +82,15 @@ struct Found {
 
 /// Opens the store of a node, or makes one, checks all of it, and starts its writer.
 pub(crate) fn open(dir: &Path, me: NodeId) -> Result<LogStore, OpenError> {
+    open_with(dir, me, open_file)
+}
+
+/// The same, on a file opened in another way.
+pub(super) fn open_with(
+    dir: &Path,
+    me: NodeId,
+    open_file: impl FnOnce(&Path) -> Result<Database, OpenError>,
+) -> Result<LogStore, OpenError> {
     let path = dir.join(FILE);
     let io = |source| OpenError::Io { path: path.clone(), source };
     fs::create_dir_all(dir).map_err(io)?;

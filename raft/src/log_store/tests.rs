@@ -29,7 +29,7 @@ fn at(term: u64, index: u64) -> EntryId {
 }
 
 fn entry(term: u64, index: u64) -> Entry {
-    let command = Command::Rollback { to: index };
+    let command = Command::Rollback { to: index, expect: None, message: String::new() };
     let proposal = Proposal { request_id: index.into(), actor: "test".to_owned(), command };
     let payload = openraft::EntryPayload::Normal(Arc::new(Stamped { proposal, at_ms: index }));
     Entry { log_id: at(term, index), payload }
@@ -326,4 +326,71 @@ fn edit(dir: &Path, change: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>
     let transaction = database.begin_write().unwrap();
     change(&mut transaction.open_table(ENTRIES).unwrap());
     transaction.commit().unwrap();
+}
+
+const CHILD: &str = "HEDGEROW_RAFT_FAILING_DISK";
+
+/// A file whose syncs fail after a while.
+#[derive(Debug)]
+struct FailingDisk {
+    file: redb::backends::FileBackend,
+    syncs_left: std::sync::atomic::AtomicU32,
+}
+
+impl redb::StorageBackend for FailingDisk {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        if self.syncs_left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+            return Err(std::io::Error::other("the disk says no"));
+        }
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.file.write(offset, data)
+    }
+}
+
+/// Runs as a process of its own: appends until the disk fails, and says what was answered.
+#[tokio::test]
+async fn child_with_a_failing_disk() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let mut store = open::open_with(Path::new(&dir), me(), |path| {
+        let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        let file = redb::backends::FileBackend::new(file).unwrap();
+        let disk = FailingDisk { file, syncs_left: 12.into() };
+        Ok(redb::Database::builder().create_with_backend(disk).unwrap())
+    })
+    .unwrap();
+    for index in 0.. {
+        store.blocking_append([entry(1, index)]).await.unwrap();
+        println!("answered {index}");
+    }
+}
+
+// G4: a sync that fails ends the process, at once and without an answer; what was answered for is there afterwards.
+#[tokio::test]
+async fn a_failed_sync_ends_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "log_store::tests::child_with_a_failing_disk", "--nocapture"])
+        .env(CHILD, dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(super::EXIT_STORAGE_FAILED), "{output:?}");
+    let answered = String::from_utf8_lossy(&output.stdout).matches("answered ").count();
+    assert!((1..12).contains(&answered), "{answered} answers");
+    let mut store = open(dir.path(), me()).unwrap();
+    assert!(all(&mut store).await.len() >= answered);
 }

@@ -20,6 +20,7 @@ use crate::{
     heard::Heard,
     state_machine::Machine,
     types::{C, Vote},
+    upkeep::Disk,
 };
 
 /// Requests of one session that wait for the core, at most.
@@ -36,10 +37,10 @@ pub(crate) struct Incoming {
 type Core = openraft::Raft<C, Machine>;
 
 /// Serves entries, votes or a snapshot until the stream ends.
-pub(crate) async fn serve(core: Core, heard: Arc<Heard>, incoming: Incoming) -> Result<(), WireError> {
+pub(crate) async fn serve(core: Core, heard: Arc<Heard>, disk: Disk, incoming: Incoming) -> Result<(), WireError> {
     let Incoming { from, channel, sink, source } = incoming;
     match channel {
-        Channel::Append => serve_append(core, &heard, from, sink, source).await,
+        Channel::Append => serve_append(core, &heard, &disk, from, sink, source).await,
         Channel::Vote => serve_calls(core, &heard, from, sink, source).await,
         Channel::Snapshot => serve_snapshot(core, from, sink, source).await,
         Channel::Forward => Err(WireError::Malformed("forwarding is served elsewhere".to_owned())),
@@ -61,6 +62,7 @@ fn check_speaker(from: NodeId, vote: &Vote) -> Result<(), WireError> {
 async fn serve_append(
     core: Core,
     heard: &Heard,
+    disk: &Disk,
     from: NodeId,
     sink: Box<dyn FrameSink>,
     mut source: Box<dyn FrameSource>,
@@ -70,6 +72,9 @@ async fn serve_append(
     while let Some(Append { session, request }) = frame::receive(source.as_mut()).await? {
         check_speaker(from, &request.vote)?;
         heard.note(from);
+        if !request.entries.is_empty() {
+            disk.check().map_err(WireError::Broken)?;
+        }
         let feed = match &current {
             Some((number, feed)) if *number == session => feed,
             _ => {

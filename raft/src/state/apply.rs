@@ -50,7 +50,10 @@ impl State {
                 limit("bytes of the message", message.len(), MESSAGE_TEXT_BYTES_MAX)?;
                 self.apply_documents(documents, *prune, *expect, message, moment)
             }
-            Command::Rollback { to } => self.roll_back(*to, moment),
+            Command::Rollback { to, expect, message } => {
+                limit("bytes of the message", message.len(), MESSAGE_TEXT_BYTES_MAX)?;
+                self.roll_back(*to, *expect, message, moment)
+            }
             Command::Activate { revision, image } => self.activate(*revision, *image, moment),
             Command::Abort { revision, reason } => {
                 limit("bytes of the reason", reason.len(), MESSAGE_TEXT_BYTES_MAX)?;
@@ -60,6 +63,10 @@ impl State {
             Command::Admit { token, member } => self.admit(*token, member, moment),
             Command::UpdateMember(record) => self.update_member(record, moment),
             Command::RemoveMember { node } => self.remove_member(*node, moment),
+            Command::Note { what } => {
+                limit("bytes of the note", what.len(), MESSAGE_TEXT_BYTES_MAX)?;
+                Ok(Outcome::at(moment.index))
+            }
         }
     }
 

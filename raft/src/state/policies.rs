@@ -58,6 +58,9 @@ pub(super) fn parse(text: &str) -> Result<Document, String> {
     Document::from_json(text).map_err(|error| error.to_string())
 }
 
+/// Documents with their canonical texts, by kind and name.
+type Texts = BTreeMap<(Kind, String), (Document, Arc<str>)>;
+
 /// What tells documents of one revision apart, and their order.
 fn key(document: &Document) -> (Kind, String) {
     (document.kind(), document.name.clone())
@@ -72,9 +75,7 @@ impl State {
         message: &str,
         moment: Moment<'_>,
     ) -> Result<Outcome, Refusal> {
-        if let Some(expected) = expect.filter(|expected| *expected != self.revision()) {
-            return Err(Refusal::Conflict { expected, current: self.revision() });
-        }
+        self.check_expected(expect)?;
         let given = given_documents(texts)?;
         let mut merged = if prune { BTreeMap::new() } else { self.current_documents() };
         merged.extend(given);
@@ -82,10 +83,29 @@ impl State {
         self.add_revision(documents, texts, message.to_owned(), None, moment)
     }
 
-    pub(super) fn roll_back(&mut self, to: u64, moment: Moment<'_>) -> Result<Outcome, Refusal> {
-        let old = Arc::clone(self.known_revision(to)?);
-        let documents = old.documents().map_err(|error| Refusal::Invalid(vec![error]))?;
-        self.add_revision(documents, old.texts.clone(), format!("rollback to revision {to}"), Some(to), moment)
+    pub(super) fn roll_back(
+        &mut self,
+        to: u64,
+        expect: Option<u64>,
+        message: &str,
+        moment: Moment<'_>,
+    ) -> Result<Outcome, Refusal> {
+        self.check_expected(expect)?;
+        let (documents, texts) = if to == 0 {
+            (Vec::new(), Vec::new())
+        } else {
+            let old = Arc::clone(self.known_revision(to)?);
+            (old.documents().map_err(|error| Refusal::Invalid(vec![error]))?, old.texts.clone())
+        };
+        let message = if message.is_empty() { format!("rollback to revision {to}") } else { message.to_owned() };
+        self.add_revision(documents, texts, message, Some(to), moment)
+    }
+
+    fn check_expected(&self, expect: Option<u64>) -> Result<(), Refusal> {
+        match expect.filter(|expected| *expected != self.revision()) {
+            Some(expected) => Err(Refusal::Conflict { expected, current: self.revision() }),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn activate(&mut self, revision: u64, image: Digest, moment: Moment<'_>) -> Result<Outcome, Refusal> {
@@ -128,7 +148,7 @@ impl State {
         self.find_revision(revision).ok_or(Refusal::CompactedRevision { revision, oldest })
     }
 
-    fn current_documents(&self) -> BTreeMap<(Kind, String), (Document, Arc<str>)> {
+    fn current_documents(&self) -> Texts {
         let texts = self.revisions.back().map(|newest| newest.texts.clone()).unwrap_or_default();
         self.documents.iter().cloned().zip(texts).map(|(document, text)| (key(&document), (document, text))).collect()
     }
@@ -184,7 +204,7 @@ impl State {
 }
 
 /// The documents of a proposal, canonical, each once.
-fn given_documents(texts: &[String]) -> Result<BTreeMap<(Kind, String), (Document, Arc<str>)>, Refusal> {
+fn given_documents(texts: &[String]) -> Result<Texts, Refusal> {
     let mut given = BTreeMap::new();
     let mut faults = Vec::new();
     for text in texts {

@@ -167,12 +167,35 @@ fn rolling_back_makes_a_new_revision() {
     let mut tester = Tester::founded(1);
     let first = tester.apply(&["a"]);
     tester.apply(&["b"]);
-    let back = tester.done(Command::Rollback { to: 1 });
+    let back = tester.done(Command::Rollback { to: 1, expect: None, message: String::new() });
     assert_eq!((back.revision, back.digest), (Some(3), first.digest));
     assert_eq!(tester.names(), ["a"]);
     let (first, third) = (tester.state.find_revision(1).unwrap(), tester.state.find_revision(3).unwrap());
     assert!(Arc::ptr_eq(&first.texts[0], &third.texts[0]), "revisions share what they have in common");
-    assert_eq!(tester.refused(Command::Rollback { to: 9 }), Refusal::UnknownRevision { revision: 9, newest: 3 });
+    assert_eq!(
+        tester.refused(Command::Rollback { to: 9, expect: None, message: String::new() }),
+        Refusal::UnknownRevision { revision: 9, newest: 3 }
+    );
+}
+
+#[test]
+fn rolling_back_to_before_the_first_revision_empties_the_policy() {
+    let mut tester = Tester::founded(1);
+    tester.apply(&["a"]);
+    let stale = Command::Rollback { to: 0, expect: Some(7), message: String::new() };
+    assert_eq!(tester.refused(stale), Refusal::Conflict { expected: 7, current: 1 });
+    let back = tester.done(Command::Rollback { to: 0, expect: Some(1), message: "too early".to_owned() });
+    assert_eq!(back.revision, Some(2));
+    assert!(tester.state.documents.is_empty());
+    assert_eq!(tester.state.find_revision(2).unwrap().message, "too early");
+}
+
+#[test]
+fn g16_an_override_on_one_node_is_in_the_audit_log() {
+    let mut tester = Tester::founded(1);
+    tester.done(Command::Note { what: "n1 disarmed for 10 minutes: lock-out".to_owned() });
+    let last = tester.state.audit_entries().last().unwrap();
+    assert_eq!(last.action, "n1 disarmed for 10 minutes: lock-out");
 }
 
 #[test]
@@ -182,8 +205,14 @@ fn old_revisions_are_compacted_and_say_so() {
         tester.apply(&[&format!("s{}", number % 3)]);
     }
     assert_eq!(tester.state.revisions.len(), HISTORY_REVISIONS_MAX);
-    assert_eq!(tester.refused(Command::Rollback { to: 10 }), Refusal::CompactedRevision { revision: 10, oldest: 11 });
-    assert_eq!(tester.done(Command::Rollback { to: 11 }).revision, Some(HISTORY_REVISIONS_MAX as u64 + 11));
+    assert_eq!(
+        tester.refused(Command::Rollback { to: 10, expect: None, message: String::new() }),
+        Refusal::CompactedRevision { revision: 10, oldest: 11 }
+    );
+    assert_eq!(
+        tester.done(Command::Rollback { to: 11, expect: None, message: String::new() }).revision,
+        Some(HISTORY_REVISIONS_MAX as u64 + 11)
+    );
 }
 
 // G6: generations only go forward.
@@ -266,7 +295,7 @@ fn names_and_keys_are_unique_and_somebody_stays() {
 fn every_write_is_in_the_audit_chain() {
     let mut tester = Tester::founded(1);
     tester.apply(&["a"]);
-    tester.refused(Command::Rollback { to: 7 });
+    tester.refused(Command::Rollback { to: 7, expect: None, message: String::new() });
     tester.done(Command::CreateToken(token(1)));
     let mut link = Digest([0; 32]);
     for entry in tester.state.audit_entries() {
@@ -300,7 +329,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         (names, any::<bool>(), prop::option::of(0u64..4))
             .prop_map(|(names, prune, expect)| apply(&names, prune, expect)),
-        (0u64..6).prop_map(|to| Command::Rollback { to }),
+        (0u64..6).prop_map(|to| Command::Rollback { to, expect: None, message: String::new() }),
         (0u64..6, any::<u8>()).prop_map(|(revision, image)| Command::Activate { revision, image: Digest([image; 32]) }),
         (0u64..6).prop_map(|revision| Command::Abort { revision, reason: "r".to_owned() }),
         any::<u8>().prop_map(|id| Command::CreateToken(token(id % 4))),

@@ -17,15 +17,15 @@ use tokio::runtime::Runtime;
 use crate::wire::Hub;
 
 /// How long anything may take in these tests, at most.
-pub const LONG: Duration = Duration::from_secs(15);
+pub(crate) const LONG: Duration = Duration::from_secs(15);
 
-pub struct Cluster {
-    pub hub: Arc<Hub>,
+pub(crate) struct Cluster {
+    pub(crate) hub: Arc<Hub>,
     nodes: BTreeMap<u64, Node>,
     dir: tempfile::TempDir,
     requests: AtomicU64,
     /// What every node's configuration goes through before it starts.
-    pub tune: fn(&mut RaftConfig),
+    pub(crate) tune: fn(&mut RaftConfig),
 }
 
 struct Node {
@@ -41,11 +41,11 @@ impl Drop for Node {
     }
 }
 
-pub fn n(number: u64) -> NodeId {
+pub(crate) fn n(number: u64) -> NodeId {
     NodeId::new(number).unwrap()
 }
 
-pub fn newcomer(number: u64) -> NewMember {
+pub(crate) fn newcomer(number: u64) -> NewMember {
     let byte = u8::try_from(number).unwrap();
     NewMember {
         name: format!("lb{number}"),
@@ -57,12 +57,12 @@ pub fn newcomer(number: u64) -> NewMember {
     }
 }
 
-pub fn record(number: u64) -> MemberRecord {
+pub(crate) fn record(number: u64) -> MemberRecord {
     newcomer(number).into_record(n(number))
 }
 
 /// A command that makes a revision with one segment of this name.
-pub fn segment(name: &str) -> Command {
+pub(crate) fn segment(name: &str) -> Command {
     let document = format!(
         r#"{{"apiVersion":"hedgerow/v1","kind":"Segment","metadata":{{"name":"{name}"}},"spec":{{"role":"backend","addresses":["10.1.0.0/16"]}}}}"#
     );
@@ -70,7 +70,7 @@ pub fn segment(name: &str) -> Command {
 }
 
 impl Cluster {
-    pub fn new(tune: fn(&mut RaftConfig)) -> Self {
+    pub(crate) fn new(tune: fn(&mut RaftConfig)) -> Self {
         Self {
             hub: Hub::new(),
             nodes: BTreeMap::new(),
@@ -81,11 +81,11 @@ impl Cluster {
     }
 
     /// A founded cluster of `1..=size`, with a leader.
-    pub async fn founded(size: u64) -> Self {
+    pub(crate) async fn founded(size: u64) -> Self {
         Self::founded_with(size, |_| {}).await
     }
 
-    pub async fn founded_with(size: u64, tune: fn(&mut RaftConfig)) -> Self {
+    pub(crate) async fn founded_with(size: u64, tune: fn(&mut RaftConfig)) -> Self {
         let mut cluster = Self::new(tune);
         for node in 1..=size {
             cluster.start(node).await.unwrap();
@@ -98,12 +98,12 @@ impl Cluster {
         cluster
     }
 
-    pub fn path(&self, node: u64) -> PathBuf {
+    pub(crate) fn path(&self, node: u64) -> PathBuf {
         self.dir.path().join(format!("n{node}"))
     }
 
     /// Starts a node on its directory; waits while a crashed predecessor still lets go of it.
-    pub async fn start(&mut self, node: u64) -> Result<(), StartError> {
+    pub(crate) async fn start(&mut self, node: u64) -> Result<(), StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut config = RaftConfig::new(n(node), self.path(node));
         config.autopilot.stable_for = Duration::from_millis(200);
@@ -133,30 +133,30 @@ impl Cluster {
     }
 
     /// Ends a node without a word: every task of it is dropped where it stands.
-    pub fn crash(&mut self, node: u64) {
+    pub(crate) fn crash(&mut self, node: u64) {
         self.hub.detach(node);
         drop(self.nodes.remove(&node));
     }
 
-    pub fn raft(&self, node: u64) -> Raft {
+    pub(crate) fn raft(&self, node: u64) -> Raft {
         self.nodes[&node].raft.clone()
     }
 
-    pub fn running(&self) -> BTreeSet<u64> {
+    pub(crate) fn running(&self) -> BTreeSet<u64> {
         self.nodes.keys().copied().collect()
     }
 
-    pub fn proposal(&self, command: Command) -> Proposal {
+    pub(crate) fn proposal(&self, command: Command) -> Proposal {
         let request_id = u128::from(self.requests.fetch_add(1, Ordering::Relaxed)) << 64 | 7;
         Proposal { request_id, actor: "test".to_owned(), command }
     }
 
-    pub async fn write(&self, node: u64, command: Command) -> Result<Outcome, WriteError> {
+    pub(crate) async fn write(&self, node: u64, command: Command) -> Result<Outcome, WriteError> {
         self.raft(node).write(self.proposal(command), LONG).await
     }
 
     /// Waits until the state of a node is as wanted.
-    pub async fn wait(&self, node: u64, wanted: impl FnMut(&State) -> bool) -> Arc<State> {
+    pub(crate) async fn wait(&self, node: u64, wanted: impl FnMut(&State) -> bool) -> Arc<State> {
         let mut watch = self.raft(node).watch();
         let mut wanted = wanted;
         let state = tokio::time::timeout(LONG, watch.wait_for(|state| wanted(state))).await;
@@ -164,7 +164,7 @@ impl Cluster {
     }
 
     /// Waits until one of the nodes leads, by its own word, with a quorum behind it.
-    pub async fn leader_among(&self, nodes: &[u64]) -> u64 {
+    pub(crate) async fn leader_among(&self, nodes: &[u64]) -> u64 {
         self.eventually("a leader", || {
             let leads = |node: &&u64| {
                 let metrics = self.raft(**node).metrics();
@@ -176,7 +176,7 @@ impl Cluster {
     }
 
     /// Waits until every running node has the same state, and returns it (G5, G17).
-    pub async fn converge(&self) -> Arc<State> {
+    pub(crate) async fn converge(&self) -> Arc<State> {
         self.eventually("one state everywhere", || {
             let states: Vec<Arc<State>> = self.nodes.values().map(|node| node.raft.local().0).collect();
             let same_place = states.iter().all(|state| state.applied == states[0].applied && state.applied.is_some());
@@ -191,7 +191,7 @@ impl Cluster {
     }
 
     /// Looks until there is something to see.
-    pub async fn eventually<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    pub(crate) async fn eventually<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let end = tokio::time::Instant::now() + LONG;
         loop {
             if let Some(seen) = look() {

@@ -93,3 +93,13 @@ async fn a_damaged_node_stays_out() {
     assert!(error.to_string().contains("remove it from the cluster"), "{error}");
     cluster.write(2, segment("without")).await.unwrap();
 }
+
+// A node alone is its own quorum, however long nobody has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_node_takes_writes_after_a_long_silence() {
+    let cluster = Cluster::founded(1).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(cluster.raft(1).leader(), Some(crate::cluster::n(1)));
+    cluster.write(1, segment("a")).await.unwrap();
+    cluster.raft(1).read(LONG).await.unwrap();
+}

@@ -19,7 +19,7 @@ const FRAMES_MAX: usize = 32;
 type Cuts = BTreeSet<(u64, u64)>;
 
 /// The network of a whole cluster.
-pub struct Hub {
+pub(crate) struct Hub {
     nodes: Mutex<BTreeMap<u64, Raft>>,
     cuts: watch::Sender<Cuts>,
 }
@@ -56,29 +56,29 @@ impl Link {
 }
 
 impl Hub {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { nodes: Mutex::default(), cuts: watch::channel(Cuts::new()).0 })
     }
 
-    pub fn port(self: &Arc<Self>, me: NodeId) -> Arc<dyn Wire> {
+    pub(crate) fn port(self: &Arc<Self>, me: NodeId) -> Arc<dyn Wire> {
         Arc::new(Port { me, hub: Arc::clone(self) })
     }
 
-    pub fn attach(&self, raft: Raft) {
+    pub(crate) fn attach(&self, raft: Raft) {
         self.nodes.lock().unwrap().insert(raft.me().get(), raft);
     }
 
-    pub fn detach(&self, node: u64) {
+    pub(crate) fn detach(&self, node: u64) {
         self.nodes.lock().unwrap().remove(&node);
     }
 
     /// Cuts both directions between every node of one side and every node of the other.
-    pub fn cut(&self, one: &[u64], other: &[u64]) {
+    pub(crate) fn cut(&self, one: &[u64], other: &[u64]) {
         let pairs = one.iter().flat_map(|a| other.iter().flat_map(move |b| [(*a, *b), (*b, *a)]));
         self.cuts.send_modify(|cuts| cuts.extend(pairs));
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.cuts.send_modify(Cuts::clear);
     }
 

@@ -60,7 +60,8 @@ async fn refusals_reach_the_writer_at_every_node() {
     let cluster = Cluster::founded(3).await;
     cluster.write(1, segment("a")).await.unwrap();
     for node in 1..=3 {
-        let error = cluster.write(node, Command::Rollback { to: 9 }).await.unwrap_err();
+        let error =
+            cluster.write(node, Command::Rollback { to: 9, expect: None, message: String::new() }).await.unwrap_err();
         assert_eq!(error, WriteError::Refused(Refusal::UnknownRevision { revision: 9, newest: 1 }));
         let stale = Command::Apply { documents: vec![], prune: false, expect: Some(0), message: String::new() };
         let error = cluster.write(node, stale).await.unwrap_err();
