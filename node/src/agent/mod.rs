@@ -24,7 +24,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes};
+use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, Timeouts, Userspace};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::LocalInterface;
 use tokio::{
@@ -106,7 +106,8 @@ fn node_key(disk: &Disk) -> anyhow::Result<NodeKey> {
 
 fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Box<dyn Enforcer>> {
     if config.dataplane.mode != DataplaneMode::Kernel {
-        anyhow::bail!("TEMP");
+        let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), Timeouts::default());
+        return Ok(Box::new(userspace));
     }
     let kernel = Kernel::open(kernel_config(config, interfaces));
     Ok(Box::new(kernel.context("the data path cannot be opened")?))
@@ -124,7 +125,7 @@ fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig
             XdpMode::Off => dataplane::XdpMode::Off,
         },
         tc: dataplane::TcMode::default(),
-        timeouts: dataplane::Timeouts::default(),
+        timeouts: Timeouts::default(),
     }
 }
 

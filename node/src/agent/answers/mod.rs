@@ -12,7 +12,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{life::Life, mesh::Mesh, site::now_ms};
+use raft::Command;
+
+use super::{lead, life::Life, mesh::Mesh, site::now_ms};
 use crate::{
     peer::{Actor, ApiError, Peer},
     view,
@@ -20,6 +22,9 @@ use crate::{
 
 /// How long a request may take that does not say so itself.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long one try to note an override in the audit log takes.
+const NOTE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a linearizable read may wait for a quorum.
 const READ_WITHIN: Duration = Duration::from_secs(3);
@@ -34,6 +39,21 @@ impl Answers {
     #[must_use]
     pub(crate) fn new(life: Arc<Life>) -> Self {
         Self { life }
+    }
+
+    /// Has an override on this node noted in the audit log of the cluster (G16), now or as soon as there is a quorum. The
+    /// override itself does not wait: it is for the hour in which nothing else works.
+    fn note(&self, actor: &Actor, what: String) {
+        let Some(mesh) = self.life.mesh() else { return };
+        let proposal = lead::proposal(actor.as_str(), Command::Note { what: format!("{} {what}", mesh.me()) });
+        tokio::spawn(async move {
+            while let Err(error) = mesh.raft.write(proposal.clone(), NOTE_WITHIN).await {
+                tracing::warn!(%error, "an override is not in the audit log of the cluster yet; tried again");
+                if matches!(error, raft::WriteError::Stopped { .. } | raft::WriteError::Refused(_)) {
+                    return;
+                }
+            }
+        });
     }
 
     fn mesh(&self) -> Result<Arc<Mesh>, ApiError> {
@@ -102,13 +122,16 @@ impl Peer for Answers {
 
     async fn disarm(&self, actor: &Actor, reason: String, duration: Duration) -> Result<view::DisarmAnswer, ApiError> {
         let until_ms = now_ms().saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        let what = format!("disarmed for {} s: {reason}", duration.as_secs());
         let order = view::Disarm { reason, actor: actor.to_string(), until_ms };
         self.life.disarm(order).await.map_err(ApiError::internal)?;
+        self.note(actor, what);
         Ok(view::DisarmAnswer { until_ms })
     }
 
-    async fn arm(&self, _actor: &Actor) -> Result<view::Done, ApiError> {
+    async fn arm(&self, actor: &Actor) -> Result<view::Done, ApiError> {
         self.life.arm().await.map_err(ApiError::internal)?;
+        self.note(actor, "armed".to_owned());
         Ok(view::Done { message: "this node enforces again".to_owned() })
     }
 

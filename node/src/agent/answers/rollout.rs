@@ -88,7 +88,7 @@ pub(super) async fn rollback(
     let target = compiled::documents(&base, request.to).unwrap_or_default();
     let changes = documents::changes(&base.documents, &target);
     let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
-    let command = Command::Rollback { to: request.to };
+    let command = Command::Rollback { to: request.to, expect: request.expect_revision, message: request.message };
     let proposal = Proposal { request_id, actor: actor.to_string(), command };
     commit_and_wait(site, mesh, proposal, changes, patience).await
 }
