@@ -1,5 +1,8 @@
 //! The image against the reference evaluator, and what the compiler promises of its output.
 
+mod crowd;
+mod sound;
+
 use super::*;
 use crate::{
     evaluate,
@@ -21,13 +24,18 @@ fn agree(seeds: std::ops::Range<u64>, flows: usize, compile: impl Fn(&Model, &[I
     for seed in seeds {
         let (model, members) = sample(seed);
         let image = compile(&model, &members);
-        let sampler = FlowSampler::new(&model, &members);
-        let mut random = SplitMix64::new(seed);
-        for _ in 0..flows {
-            let flow = sampler.flow(&mut random);
-            let (expected, found) = (evaluate(&model, &members, &flow), image.classify(&flow));
-            assert_eq!(found, expected, "seed {seed}: {flow}");
-        }
+        compare(&model, &members, &image, flows, seed);
+    }
+}
+
+fn compare(model: &Model, members: &[IpAddr], image: &Image, flows: usize, seed: u64) {
+    sound::check(image);
+    let sampler = FlowSampler::new(model, members);
+    let mut random = SplitMix64::new(seed);
+    for _ in 0..flows {
+        let flow = sampler.flow(&mut random);
+        let (expected, found) = (evaluate(model, members, &flow), image.classify(&flow));
+        assert_eq!(found, expected, "seed {seed}: {flow}");
     }
 }
 
@@ -49,6 +57,29 @@ fn every_form_says_what_the_reference_says() {
                 compile_tuned(model, members, &CompileLimits::default(), &tuning).unwrap()
             });
         }
+    }
+}
+
+/// Policies of some hundred rules, large enough for the compiler to take the sparse forms and both layers by itself.
+#[test]
+fn in_a_crowd_the_image_says_what_the_reference_says() {
+    for seed in 0..30 {
+        let (model, members) = crowd::model(seed);
+        let image = compile(&model, &members, &CompileLimits::default()).unwrap();
+        compare(&model, &members, &image, 2_000, seed);
+        for table in [TableId::Cells, TableId::Vcells, TableId::Skips, TableId::Chunks] {
+            assert!(image.tables.elements(table) > 0, "seed {seed}: {}", table.name());
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: five million comparisons"]
+fn the_image_says_what_the_reference_says_long() {
+    agree(SEEDS..SEEDS + 40_000, FLOWS, |model, members| compile(model, members, &CompileLimits::default()).unwrap());
+    for seed in 100..200 {
+        let (model, members) = crowd::model(seed);
+        compare(&model, &members, &compile(&model, &members, &CompileLimits::default()).unwrap(), 10_000, seed);
     }
 }
 

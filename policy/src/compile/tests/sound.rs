@@ -1,0 +1,83 @@
+//! What every reader of an image relies on: no index leads out of its table, and no walk is longer than promised.
+
+use crate::image::{
+    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, Image, NONE, PORT_ENTRIES,
+    ROOT_ENTRIES, STEPS_V4_MAX, STEPS_V6_MAX, TABLES, Tables,
+};
+
+/// Panics if the image is not sound.
+pub(super) fn check(image: &Image) {
+    let tables = &image.tables;
+    for table in TABLES {
+        assert_eq!(tables.words(table).len() % table.width(), 0, "{}", table.name());
+    }
+    assert_eq!(
+        (tables.root4.len(), tables.root6.len(), tables.ports.len()),
+        (ROOT_ENTRIES, ROOT_ENTRIES, PORT_ENTRIES)
+    );
+    check_walks(tables);
+    check_classes(tables);
+    check_verdicts(tables, image.rules.len());
+}
+
+fn check_walks(tables: &Tables) {
+    let classes = tables.classes.len() / CLASS_WORDS;
+    for (root, steps) in [(&tables.root4, STEPS_V4_MAX), (&tables.root6, STEPS_V6_MAX)] {
+        let mut before = None;
+        for &entry in root.iter().filter(|&&entry| before.replace(entry) != Some(entry)) {
+            walk(tables, entry, 16, steps, classes);
+        }
+    }
+}
+
+fn walk(tables: &Tables, entry: u32, depth: u32, steps: usize, classes: usize) {
+    if entry & ENTRY_BRANCH == 0 {
+        assert!((entry as usize) < classes);
+        return;
+    }
+    let steps = steps.checked_sub(1).expect("a walk is longer than promised");
+    let index = (entry & ENTRY_INDEX) as usize;
+    if entry & ENTRY_SKIP == 0 {
+        for &next in &tables.chunks[index * CHUNK_ENTRIES..(index + 1) * CHUNK_ENTRIES] {
+            walk(tables, next, depth + 8, steps, classes);
+        }
+    } else {
+        let skip = &tables.skips[index * 8..index * 8 + 8];
+        assert!(skip[4] > depth && skip[4] % 8 == 0 && skip[4] <= 128);
+        walk(tables, skip[5], skip[4], steps, classes);
+        walk(tables, skip[6], depth, steps, classes);
+    }
+}
+
+/// Any subject may meet any peer.
+fn check_classes(tables: &Tables) {
+    let pairs = tables.pairs.len() / 4;
+    for part in 0..CLASS_WORDS / CLASS_PART_WORDS {
+        let words = |word: usize| {
+            tables.classes.chunks_exact(CLASS_WORDS).map(move |class| class[part * CLASS_PART_WORDS + word])
+        };
+        let last = |word| words(word).filter(|&value| value != NONE).max();
+        let (cols, groups) = (last(2).unwrap(), last(3).unwrap());
+        assert!(last(0).is_none_or(|row| ((row + groups) as usize) < tables.base.len()));
+        assert!(last(1).is_none_or(|cells| ((cells + cols) as usize) < tables.cells.len() / 2));
+    }
+    assert!(tables.base.iter().all(|&pair| (pair as usize) < pairs));
+    assert!(tables.cells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < pairs));
+}
+
+fn check_verdicts(tables: &Tables, rules: usize) {
+    let verdicts = tables.verdicts.len() / 4;
+    let classes = tables.ports.iter().map(|word| word & 0xffff).max().unwrap();
+    let groups = tables.ports.iter().map(|word| word >> 16).max().unwrap();
+    for pair in tables.pairs.chunks_exact(4) {
+        for cells in [pair[0], pair[1]] {
+            assert!(cells == NONE || ((cells + classes) as usize) < tables.vcells.len() / 2);
+        }
+        assert!(((pair[2] + groups) as usize) < tables.vbase.len());
+    }
+    assert!(tables.vbase.iter().all(|&verdict| (verdict as usize) < verdicts));
+    assert!(tables.vcells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < verdicts));
+    let in_range =
+        |verdict: &[u32]| (verdict[1] as usize) < rules && (verdict[3] as usize) < rules && verdict[2] == NONE;
+    assert!(tables.verdicts.chunks_exact(4).all(in_range));
+}
