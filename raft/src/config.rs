@@ -139,6 +139,7 @@ impl RaftConfig {
             enable_pre_vote: Some(true),
             // A restarted leader asks for votes again: what it had committed may be saved a little late.
             enable_leader_restore: Some(false),
+            broadcast_submitted_on_append: Some(true),
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.compaction.snapshot_entries),
             max_in_snapshot_log_to_keep: self.compaction.keep_entries,
             replication_lag_threshold: self.compaction.snapshot_entries.saturating_mul(2),
