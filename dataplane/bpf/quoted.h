@@ -38,7 +38,8 @@ static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, voi
         /* No error is about an error (RFC 1122, 3.2.2). */
         return !hr_is_error(q);
     }
-    return true;
+    /* The ICMP of the other family is no packet that anybody has sent. */
+    return q->protocol != (q->v6 ? HR_ICMP : HR_ICMP6);
 }
 
 static __always_inline bool hr_quoted_ip4(struct hr_packet *q, void *data, void *end)
@@ -89,21 +90,26 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
     return hr_quoted_ports(q, data, end);
 }
 
-/* Whether the quoted packet may pass: by itself, as an answer, or by an entry. */
+/* Whether the quoted packet may pass: by itself, as an answer, or by an entry. The rules are those that say so. */
 __noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found)
 {
+    struct hr_found about = {};
     struct hr_flow *flow;
 
     if (!way || !q || !found)
         return HR_NONE;
-    hr_classify(way->slot, q, false, found);
-    if (hr_enough(way, found))
-        return HR_QUOTED;
-    hr_classify(way->slot, q, true, found);
-    if (hr_can_answer(q) && hr_enough(way, found))
-        return HR_QUOTED;
-    flow = hr_flow_find(q);
-    return flow && hr_alive(flow, q, hr_tick()) && flow->keep ? HR_QUOTED : HR_NONE;
+    hr_classify(way->slot, q, false, &about);
+    if (!hr_enough(way, &about)) {
+        hr_classify(way->slot, q, true, &about);
+        if (!hr_can_answer(q) || !hr_enough(way, &about)) {
+            flow = hr_flow_find(q);
+            if (!flow || !flow->keep || !hr_alive(flow, q, hr_tick()))
+                return HR_NONE;
+        }
+    }
+    found->in.rule = about.in.rule;
+    found->out.rule = about.out.rule;
+    return HR_QUOTED;
 }
 
 #endif

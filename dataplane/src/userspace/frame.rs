@@ -443,6 +443,8 @@ impl Packet {
                 // No error is about an error (RFC 1122, 3.2.2).
                 return (!self.is_error()).then_some(());
             }
+            // The ICMP of the other family is no packet that anybody has sent.
+            ICMP | ICMP6 => return None,
             _ => {}
         }
         Some(())

@@ -119,7 +119,10 @@ impl Way<'_> {
         }
         let second = self.second_opinion(image, packet, observed);
         if !observed {
-            return second.unwrap_or((Reason::Denied, rules_of(&found)));
+            return match second {
+                Some((reason, rules)) if reason.passes() => (reason, rules),
+                refused => (refused.map_or(Reason::Denied, |(reason, _)| reason), rules_of(&found)),
+            };
         }
         if let Some((reason, rules)) = second
             && reason.passes()
@@ -189,7 +192,7 @@ impl Way<'_> {
                 if !self.probe {
                     self.world.flows.remove(&key);
                 }
-                return Some((Reason::Tightened, rules_of(&found)));
+                return Some((Reason::Tightened, NO_RULES));
             }
         }
         if !answers {

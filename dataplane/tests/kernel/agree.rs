@@ -21,7 +21,7 @@ use crate::lab::{self, Lab, activate};
 const POLICIES: u64 = 250;
 const PAIRS_MIN: usize = 1_000_000;
 /// Frames that are compared.
-const FRAMES: u64 = 60_000;
+const FRAMES: u64 = 240_000;
 /// Frames for each policy.
 const FRAMES_PER_POLICY: u64 = 1_500;
 
