@@ -26,7 +26,7 @@ pub struct ChannelSpec {
     pub group: Option<IpAddr>,
     /// Several multicast groups.
     pub groups: Vec<IpAddr>,
-    /// Whether members speak to each other directly. Without it: if there is no group, or as the catalogue says.
+    /// Whether members speak to each other directly. Without it: as the catalogue says; of a channel that is written out, if it has no group.
     pub unicast: Option<bool>,
     /// The time to live that every packet must have.
     pub ttl: Option<u8>,
@@ -183,7 +183,7 @@ impl ChannelSpec {
                 .ok_or_else(|| ChannelError::UnknownProtocol { channel: self.name.clone(), protocol: name.clone() })?,
         };
         let Some(mut channel) = known else {
-            let ends = Ends::Members { groups: Vec::new(), unicast: true };
+            let ends = Ends::Members { groups: Vec::new(), unicast: self.group.is_none() && self.groups.is_empty() };
             let wires = vec![Wire { protocol, ports: None, ttl: None, ends }];
             return Ok(Channel { name: self.name.clone(), interface: Role::Cluster, wires });
         };
@@ -233,7 +233,6 @@ impl ChannelSpec {
                 wire.ends = Ends::From(self.from.clone());
             } else if let Ends::Members { groups, unicast } = &mut wire.ends {
                 if !declared.is_empty() {
-                    *unicast = *unicast && !groups.is_empty();
                     groups.clone_from(&declared);
                 }
                 *unicast = self.unicast.unwrap_or(*unicast);

@@ -42,6 +42,10 @@ fn what_is_declared_changes_the_catalogue() {
     assert_eq!(ipvs.wires[0].ports, Some(PortSpan { first: 8848, count: 4 }));
     let peers = declared(serde_json::json!({ "name": "haproxy-peers", "port": 10000 })).unwrap();
     assert_eq!(peers.wires[0].ports, Some(PortSpan::one(10000)));
+    // Corosync's token goes round from node to node, whatever else is multicast.
+    let corosync = declared(serde_json::json!({ "name": "corosync-udp", "group": "239.255.1.1" })).unwrap();
+    let group = "239.255.1.1".parse().unwrap();
+    assert_eq!(corosync.wires[1].ends, Ends::Members { groups: vec![group], unicast: true });
     let conntrackd = declared(serde_json::json!({ "name": "conntrackd", "protocol": "tcp", "group": "225.0.0.50" }));
     assert!(conntrackd.unwrap_err().contains("groups, which do not go with TCP"));
 }

@@ -43,7 +43,7 @@ fn walk(tables: &Tables, entry: u32, depth: u32, steps: usize, classes: usize) {
         }
     } else {
         let skip = &tables.skips[index * 8..index * 8 + 8];
-        assert!(skip[4] > depth && skip[4] % 8 == 0 && skip[4] <= 128);
+        assert!(skip[4] > depth && skip[4].is_multiple_of(8) && skip[4] <= 128);
         walk(tables, skip[5], skip[4], steps, classes);
         walk(tables, skip[6], depth, steps, classes);
     }
