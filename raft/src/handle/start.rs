@@ -73,8 +73,11 @@ impl Raft {
         let (publish, state) = watch::channel(Arc::new(State::default()));
         let machine = Machine::new(snapshots, publish);
         let network = Network { me, wire: Arc::clone(&wire), timing: config.timing };
-        let core = openraft::Raft::new(me.get(), Arc::new(settings), network, store.clone(), machine)
+        // A task of its own: what the core logs for the rest of its life must not carry the span of whoever starts it.
+        let log = store.clone();
+        let core = tokio::spawn(openraft::Raft::new(me.get(), Arc::new(settings), network, log, machine))
             .await
+            .map_err(|error| StartError::Restore(error.to_string()))?
             .map_err(|error| StartError::Restore(error.to_string()))?;
         let forwarder = Forwarder::new(wire, config.timing.connect);
         let tasks = std::sync::Mutex::new(JoinSet::new());

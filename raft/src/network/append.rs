@@ -89,7 +89,7 @@ where
                 }
                 Err(error) => {
                     self.is_over = true;
-                    self.appender.stream.reset();
+                    self.appender.stream.failed(&error);
                     return Some(Err(rpc_error(&error)));
                 }
             }
@@ -102,6 +102,7 @@ where
             Event::Answer(None) => Err(WireError::Broken("the follower ended the stream".to_owned())),
             Event::Answer(Some(answer)) if answer.session != self.appender.session => Ok(None),
             Event::Answer(Some(answer)) => {
+                self.appender.stream.answered();
                 self.in_flight = self.in_flight.saturating_sub(1);
                 self.stalls_at = Instant::now() + self.appender.stall;
                 Ok(Some(answer.result))

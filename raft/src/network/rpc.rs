@@ -35,9 +35,12 @@ impl Caller {
         let limit = option.hard_ttl();
         let (id, target) = (self.me, self.stream.target.get());
         match timeout(limit, self.exchange(body, option)).await {
-            Ok(Ok(body)) => Ok(body),
+            Ok(Ok(body)) => {
+                self.stream.answered();
+                Ok(body)
+            }
             Ok(Err(error)) => {
-                self.stream.reset();
+                self.stream.failed(&error);
                 Err(rpc_error(&error))
             }
             Err(_) => Err(RPCError::Timeout(Timeout { action, id, target, timeout: limit })),
