@@ -13,9 +13,12 @@ fn repository() -> PathBuf {
 /// The documents of a folder, as the command line would read them.
 fn folder(name: &str) -> Vec<SourceText> {
     let mut sources: Vec<_> = fs::read_dir(repository().join(name))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|file| SourceText { name: file.display().to_string(), text: fs::read_to_string(&file).unwrap() })
+        .expect("a part of the repository")
+        .map(|entry| entry.expect("a part of the repository").path())
+        .map(|file| SourceText {
+            name: file.display().to_string(),
+            text: fs::read_to_string(&file).expect("a part of the repository"),
+        })
         .collect();
     sources.sort_by(|one, other| one.name.cmp(&other.name));
     sources
@@ -27,7 +30,7 @@ fn model(sources: &[SourceText]) -> policy::Model {
 }
 
 fn tcp(src: &str, dst: &str, port: u16) -> Flow {
-    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    let address = |text: &str| text.parse::<IpAddr>().expect("a part of the repository");
     Flow { src: address(src), dst: address(dst), protocol: 6, src_port: 40_000, dst_port: port }
 }
 

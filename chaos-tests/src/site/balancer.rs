@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::addresses::{Addresses, HAPROXY_PEERS_PORT, VIP_LINK_LOCAL, VIP4, VIP6, WEB_PORT};
 use super::peer::Cli;
 use super::plan::{Forming, Networks};
-use super::template;
+use super::{template, unprivileged};
 use crate::lab::{Daemon, Lab, Namespace};
 use crate::{LabError, probe, wait};
 
@@ -48,6 +48,8 @@ impl Balancer {
         networks.backend.plug(&machine, "back0", &addresses.on_backend())?;
         let dir = lab.make_dir(&name)?;
         let bpffs = lab.bpffs(&format!("{name}/bpf"))?;
+        unprivileged::give(&lab.make_dir(&format!("{name}/agent"))?)?;
+        unprivileged::give(&bpffs)?;
         let program = program.to_owned();
         Ok(Self { machine, addresses, agent: None, number, dir, bpffs, program, keepalived: None, haproxy: None })
     }
@@ -62,9 +64,19 @@ impl Balancer {
         &self.dir
     }
 
+    /// The folder that belongs to the agent: its state and its socket.
+    pub fn agent_dir(&self) -> PathBuf {
+        self.dir.join("agent")
+    }
+
+    /// The agent's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.agent_dir().join("api.sock")
+    }
+
     /// The CLI, talking to this load balancer's own socket.
     pub fn cli(&self) -> Cli {
-        Cli::new(&self.program, &self.dir.join("api.sock"), &self.machine)
+        Cli::new(&self.program, &self.socket(), &self.machine)
     }
 
     /// The `hedgerow` program that runs on it.
@@ -149,7 +161,7 @@ impl Balancer {
 
     /// Starts the Hedgerow agent and waits until its socket takes connections.
     pub fn start_agent(&mut self, lab: &Lab, forming: &Forming) -> Result<Duration, LabError> {
-        let socket = self.dir.join("api.sock");
+        let socket = self.socket();
         self.launch_agent(lab, forming)?;
         let Some(daemon) = self.agent.as_mut() else { return Ok(Duration::ZERO) };
         let name = daemon.name().to_owned();
@@ -165,14 +177,13 @@ impl Balancer {
         let config = self.dir.join("hedgerow.toml");
         let values = [
             ("NAME", self.name().to_owned()),
-            ("DIR", display(&self.dir)),
+            ("DIR", display(&self.agent_dir())),
             ("OWN_CLUSTER4", self.addresses.cluster4().to_string()),
             ("FORMING", forming.lines()),
             ("BPFFS", display(&self.bpffs)),
         ];
         template::write(&config, template::HEDGEROW, &values)?;
-        let mut command = Command::new(&self.program);
-        command.args(["agent", "--config"]).arg(&config);
+        let command = unprivileged::command(&self.program, &["agent", "--config", &display(&config)]);
         self.agent = Some(lab.daemon(&self.machine, &format!("hedgerow-{}", self.name()), &command)?);
         Ok(())
     }

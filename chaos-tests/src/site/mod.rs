@@ -20,6 +20,7 @@ mod peer;
 mod plan;
 mod status;
 mod template;
+mod unprivileged;
 
 pub use addresses::{Addresses, HTTP_PORT, VIP4, VIP6, vip4, vip6};
 pub use balancer::Balancer;

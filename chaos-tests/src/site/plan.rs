@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::addresses::{Addresses, vip4, vip6};
 use super::balancer::Balancer;
 use super::hosts::{self, Web};
+use super::unprivileged;
 use crate::invariants::masters_now;
 use crate::lab::{Lab, Namespace, Network};
 use crate::probe::{HttpProbe, events, peers};
@@ -86,15 +87,20 @@ impl Site {
             vip: Network::new(&lab, "vip")?,
             backend: Network::new(&lab, "backend")?,
         };
-        let numbers = 1..=config.balancers;
-        let balancers =
-            numbers.map(|number| Balancer::new(&lab, &networks, number, &config.program)).collect::<Result<_, _>>()?;
+        // A site without agents needs no program.
+        let program = match config.program.is_file() {
+            true => unprivileged::within_reach(&lab, &config.program)?,
+            false => config.program.clone(),
+        };
+        let balancer = |number| Balancer::new(&lab, &networks, number, &program);
+        let balancers = (1..=config.balancers).map(balancer).collect::<Result<_, _>>()?;
         let start = |(host, name): (u8, &str)| Web::start(&lab, &networks.backend, name, host, &config.lab_program);
         let webs = WEB_HOSTS.into_iter().zip(["web1", "web2"]).map(start).collect::<Result<_, _>>()?;
         let allowed = hosts::client(&lab, &networks.vip, "allowed", ALLOWED_HOST)?;
         let denied = hosts::client(&lab, &networks.vip, "denied", DENIED_HOST)?;
         let secret_file = lab.dir().join("bootstrap.secret");
         write_secret(&secret_file)?;
+        unprivileged::give(&secret_file)?;
         Ok(Self { balancers, allowed, denied, networks, webs, secret_file, lab })
     }
 

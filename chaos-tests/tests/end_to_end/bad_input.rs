@@ -73,7 +73,7 @@ fn g9_a_certificate_of_another_cluster_is_refused_on_both_sides() {
     scene.site.balancers[1].wait_ready(AGREED_SECONDS_MAX).unwrap();
     // The same machine and address, and the identity of a cluster of its own.
     scene.site.balancers[1].kill_agent().unwrap();
-    let state = scene.site.balancers[1].dir().join("state");
+    let state = scene.site.balancers[1].agent_dir().join("state");
     fs::rename(&state, state.with_file_name("state.first")).unwrap();
     cluster_of_one(&mut scene, 1);
     let logs = [0, 1].map(|index| scene.site.balancers[index].agent.as_ref().unwrap().log().to_owned());

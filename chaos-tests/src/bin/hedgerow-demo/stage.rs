@@ -70,7 +70,7 @@ impl Stage {
             text.push_str(&format!(
                 "  ip netns exec {} env HEDGEROW_SOCKET={} bash   # then: {} status\n",
                 balancer.machine.name(),
-                balancer.dir().join("api.sock").display(),
+                balancer.socket().display(),
                 balancer.program().display()
             ));
         }
