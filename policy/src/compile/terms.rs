@@ -13,7 +13,7 @@ use super::{
     rules::RuleTable,
 };
 use crate::{
-    model::{Model, Peer, Policy, Rule, Scope},
+    model::{Model, Peer, Rule, Scope},
     verdict::Side,
 };
 
@@ -113,7 +113,7 @@ impl Part {
             let policy = &model.policies[index];
             if let Some(list) = policy.rules(side) {
                 let subject = part.subjects.of_scope(&policy.applies_to);
-                let rules = part.rules(policy, list, rules.first(index, side), ports);
+                let rules = part.rules(list, rules.first(index, side), ports);
                 let (targets, mentions) = part.named(&rules);
                 part.policies.push(PartPolicy { index, subject, rules, targets, mentions });
             }
@@ -121,8 +121,7 @@ impl Part {
         part
     }
 
-    fn rules(&mut self, policy: &Policy, list: &[Rule], first: u32, ports: &mut PortAtoms) -> Vec<PartRule> {
-        debug_assert!(policy.rules(self.side).is_some_and(|rules| rules.len() == list.len()));
+    fn rules(&mut self, list: &[Rule], first: u32, ports: &mut PortAtoms) -> Vec<PartRule> {
         (first..)
             .zip(list)
             .map(|(index, rule)| PartRule {

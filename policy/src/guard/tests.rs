@@ -1,5 +1,7 @@
 //! The guard of a small cluster, entry by entry, and that it is tight (G0).
 
+mod reference;
+
 use std::net::IpAddr;
 
 use identity::{Fingerprint, MemberAddress, MemberRecord, NodeId, Role};
