@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::LabError;
+use crate::lab::Daemon;
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -23,6 +24,29 @@ pub fn until<T, E: std::fmt::Display>(
             }
             Err(_) => thread::sleep(POLL),
         }
+    }
+}
+
+/// Asks as [`until`] does, for as long as a daemon runs: when it ends, so does the wait.
+pub fn until_of<T>(
+    daemon: &mut Daemon,
+    what: &str,
+    limit: Duration,
+    mut ask: impl FnMut() -> Result<T, String>,
+) -> Result<(T, Duration), LabError> {
+    let mut ended = None;
+    let waited = until(what, limit, || match daemon.check() {
+        Ok(()) => ask().map(Some),
+        Err(error) => {
+            ended = Some(error);
+            Ok(None)
+        }
+    });
+    match (waited, ended) {
+        (_, Some(error)) => Err(error),
+        (Ok((Some(answer), took)), None) => Ok((answer, took)),
+        (Ok((None, _)), None) => unreachable!("an answer is left out only when the daemon has ended"),
+        (Err(error), None) => Err(error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`.
+//! `cargo xtask bench`: the measurements behind the figures, each an example of the crate that it measures.
 
 use crate::build::build;
 use crate::failure::Failure;
@@ -6,15 +6,67 @@ use crate::machine::Root;
 use crate::packages::{self, BUILD};
 use crate::shell::run;
 
-/// Nanoseconds per packet by test run.
-pub(crate) fn datapath() -> Result<(), Failure> {
+/// A measurement.
+struct Bench {
+    name: &'static str,
+    package: &'static str,
+    example: &'static str,
+    needs_root: bool,
+    what: &'static str,
+}
+
+const BENCHES: [Bench; 4] = [
+    Bench {
+        name: "datapath",
+        package: "dataplane",
+        example: "bench_datapath",
+        needs_root: true,
+        what: "nanoseconds per packet of the eBPF programs, against floors and references",
+    },
+    Bench {
+        name: "compile",
+        package: "policy",
+        example: "compile_bench",
+        needs_root: false,
+        what: "compiling 10 to 100,000 rules: time and size of the image",
+    },
+    Bench {
+        name: "writes",
+        package: "raft",
+        example: "write_latency",
+        needs_root: false,
+        what: "durable writes to three nodes on this machine",
+    },
+    Bench {
+        name: "transport",
+        package: "transport",
+        example: "latency",
+        needs_root: false,
+        what: "connecting, round trips and throughput between two endpoints, beside TCP",
+    },
+];
+
+/// The command.
+pub(crate) fn run_named(words: &[&str]) -> Result<(), Failure> {
+    let bench = match words {
+        [name] => BENCHES.iter().find(|bench| bench.name == *name),
+        _ => None,
+    };
+    let bench = bench.ok_or_else(|| Failure::Usage(usage()))?;
     let root = Root::find();
-    if root == Root::No {
-        return Err(Failure::other("The benchmark loads eBPF programs: it needs root or sudo."));
+    if bench.needs_root && root == Root::No {
+        return Err(Failure::other("This benchmark loads eBPF programs: it needs root or sudo."));
     }
     packages::install(root, &[BUILD])?;
-    let examples = build(&["--release", "-p", "dataplane", "--example", "bench_datapath"])?.join("examples");
-    let mut command =
-        root.command(examples.join("bench_datapath")).ok_or_else(|| Failure::other("the benchmark needs root"))?;
+    let programs = build(&["--release", "-p", bench.package, "--example", bench.example])?;
+    let program = programs.join("examples").join(bench.example);
+    let as_user = std::process::Command::new(&program);
+    let mut command = if bench.needs_root { root.command(&program).unwrap_or(as_user) } else { as_user };
     run(&mut command)
+}
+
+/// One line for each measurement.
+fn usage() -> String {
+    let lines = BENCHES.iter().map(|bench| format!("  cargo xtask bench {:10} {}", bench.name, bench.what));
+    format!("usage:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }

@@ -24,7 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo [--keep] [--revisions N]   the whole of it in network namespaces: forms, enforces, is hurt, heals; prints what it measured
   test                            every check and test, those that need root included; installs what is missing and says so first
-  bench datapath                  nanoseconds per packet of the eBPF programs against floors and references, in one run
+  bench NAME                      a measurement, in a release build; without a name it lists them (datapath, compile, writes, transport)
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
   tidy                            the checks of style alone
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["demo", rest @ ..] => demo::play(rest),
         ["test"] => test::run_all(),
-        ["bench", "datapath"] => bench::datapath(),
+        ["bench", rest @ ..] => bench::run_named(rest),
         ["lab", rest @ ..] => lab::run_words(rest),
         ["tidy"] => tidy::run(),
         ["help" | "--help" | "-h"] => shell::say(USAGE),

@@ -151,8 +151,7 @@ impl Balancer {
         command.args(["-db", "-f"]).arg(&config);
         let mut daemon = lab.daemon(&self.machine, &format!("haproxy-{}", self.name()), &command)?;
         let socket = self.haproxy_socket();
-        wait::until(&format!("HAProxy on {} to answer", self.name()), READY_SECONDS_MAX, || {
-            daemon.check().map_err(|error| error.to_string())?;
+        wait::until_of(&mut daemon, &format!("HAProxy on {} to answer", self.name()), READY_SECONDS_MAX, || {
             probe::peers(&socket).map_err(|error| error.to_string())
         })?;
         self.haproxy = Some(daemon);
@@ -165,8 +164,7 @@ impl Balancer {
         self.launch_agent(lab, forming)?;
         let Some(daemon) = self.agent.as_mut() else { return Ok(Duration::ZERO) };
         let name = daemon.name().to_owned();
-        let ready = wait::until(&format!("{name} to open its socket"), READY_SECONDS_MAX, || {
-            daemon.check().map_err(|error| error.to_string())?;
+        let ready = wait::until_of(daemon, &format!("{name} to open its socket"), READY_SECONDS_MAX, || {
             std::os::unix::net::UnixStream::connect(&socket).map_err(|error| error.to_string())
         });
         ready.map(|(_, took)| took)
@@ -199,11 +197,10 @@ impl Balancer {
             });
         };
         let ask = || {
-            agent.check().map_err(|error| error.to_string())?;
             let status = cli.status().map_err(|error| error.to_string())?;
             if status.ready { Ok(()) } else { Err(format!("it waits for {}", status.waiting_for.join("; "))) }
         };
-        wait::until(&format!("the agent on {name} to be ready"), limit, ask).map(|(_, took)| took)
+        wait::until_of(agent, &format!("the agent on {name} to be ready"), limit, ask).map(|(_, took)| took)
     }
 
     /// SIGKILL to the Hedgerow agent.

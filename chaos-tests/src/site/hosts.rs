@@ -34,9 +34,9 @@ impl Web {
         let mut web = Self { machine, daemon };
         for to in listen {
             let probe = HttpProbe { to, limit: Duration::from_secs(1) };
-            wait::until(&format!("{name} to answer"), WEB_READY_SECONDS_MAX, || {
-                web.daemon.check().map_err(|error| error.to_string())?;
-                let answer = probe.from(&web.machine).map_err(|error| error.to_string())?;
+            let Self { machine, daemon } = &mut web;
+            wait::until_of(daemon, &format!("{name} to answer"), WEB_READY_SECONDS_MAX, || {
+                let answer = probe.from(machine).map_err(|error| error.to_string())?;
                 answer.map_err(|failure| failure.to_string())
             })?;
         }
