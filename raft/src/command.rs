@@ -90,7 +90,19 @@ pub enum Command {
     },
 }
 
+/// Bytes of documents from which on applying them counts as long work.
+const HEAVY_BYTES: usize = 64 << 10;
+
 impl Command {
+    /// Whether applying this may take milliseconds.
+    pub(crate) fn is_heavy(&self) -> bool {
+        match self {
+            Self::Apply { documents, .. } => documents.iter().map(String::len).sum::<usize>() > HEAVY_BYTES,
+            Self::Rollback { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What the audit log calls this.
     pub(crate) fn summary(&self) -> String {
         match self {

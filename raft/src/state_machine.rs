@@ -12,9 +12,10 @@ use openraft::{
 use tokio::sync::watch;
 
 use crate::{
+    command::Stamped,
     outcome::Response,
     snapshot::{SnapshotStore, Stored},
-    state::State,
+    state::{LogId, State},
     types::{C, Entry, EntryId, SnapshotMeta, StoredMembership, entry_id, log_id},
 };
 
@@ -43,7 +44,7 @@ impl Machine {
         Self { state: State::default(), membership: StoredMembership::default(), snapshots, publish }
     }
 
-    fn apply_entry(&mut self, entry: &Entry) -> Response {
+    async fn apply_entry(&mut self, entry: &Entry) -> io::Result<Response> {
         let at = log_id(&entry.log_id);
         match &entry.payload {
             EntryPayload::Blank => self.state.advance(at),
@@ -51,9 +52,25 @@ impl Machine {
                 self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 self.state.advance(at);
             }
-            EntryPayload::Normal(stamped) => return self.state.apply(stamped, at),
+            EntryPayload::Normal(stamped) if stamped.proposal.command.is_heavy() => {
+                return self.apply_aside(Arc::clone(stamped), at).await;
+            }
+            EntryPayload::Normal(stamped) => return Ok(self.state.apply(stamped, at)),
         }
-        Response::Nothing
+        Ok(Response::Nothing)
+    }
+
+    /// Applies what takes long on a thread for such work: heartbeats go on meanwhile. An entry that was not applied is
+    /// an error, and the end of this node's part: skipping it would be another state than the others have (G5).
+    async fn apply_aside(&mut self, stamped: Arc<Stamped>, at: LogId) -> io::Result<Response> {
+        let mut state = self.state.clone();
+        let (state, response) = blocking(move || {
+            let response = state.apply(&stamped, at);
+            Ok((state, response))
+        })
+        .await?;
+        self.state = state;
+        Ok(response)
     }
 
     fn applied(&self) -> Option<EntryId> {
@@ -86,7 +103,7 @@ impl RaftStateMachine<C> for Machine {
             let mut answers = Vec::new();
             for item in chunk {
                 let (entry, responder) = item?;
-                let response = self.apply_entry(&entry);
+                let response = self.apply_entry(&entry).await?;
                 answers.extend(responder.map(|responder| (responder, response)));
             }
             self.publish(answers);

@@ -47,6 +47,7 @@ async fn main() -> Result<(), Failure> {
             writeln!(out, "{name:<9} {clients:>7} {rate:>10} {:>9.3} {:>9.3} {:>9.3}", at(0.5), at(0.99), at(1.0))?;
         }
     }
+    writeln!(out, "the leader was elected in term 1, and is now in term {}", nodes[0].metrics().term)?;
     for node in nodes {
         node.shutdown().await?;
     }

@@ -160,7 +160,7 @@ impl Raft {
 
     /// The leader, or why none is known.
     pub(crate) fn known_leader(&self) -> Result<NodeId, String> {
-        let (me, silence) = (self.me(), self.config().timing.election_max * 2);
+        let (me, silence) = (self.me(), self.config().timing.silence());
         let metrics = self.inner.core.metrics();
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader.and_then(node_id).ok_or("there is no leader")?;
