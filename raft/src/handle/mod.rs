@@ -117,7 +117,7 @@ impl Raft {
     pub fn serve(&self, from: NodeId, channel: Channel, sink: Box<dyn FrameSink>, source: Box<dyn FrameSource>) {
         let handle = self.clone();
         self.spawn(async move {
-            if handle.local().0.removed.contains_key(&from) {
+            if handle.is_out(from) {
                 return tracing::warn!(%from, ?channel, "a removed member opened a stream; it is not served");
             }
             let served = match channel {
@@ -136,6 +136,11 @@ impl Raft {
                 tracing::debug!(%from, ?channel, %error, "a stream from a peer ended");
             }
         });
+    }
+
+    /// Whether this is a removed member whose vote is not needed any more for the change of voters that removes it.
+    fn is_out(&self, node: NodeId) -> bool {
+        self.local().0.removed.contains_key(&node) && !self.metrics().voters.contains(&node)
     }
 
     /// The state of this node, and the log index up to which it is built. It may be old (G3).
@@ -205,6 +210,7 @@ impl Raft {
     /// # Errors
     /// When a task had to be left behind. The process should end.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.hand_over().await;
         let mut tasks = {
             let mut tasks = self.inner.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             std::mem::take(&mut *tasks)
@@ -212,6 +218,23 @@ impl Raft {
         tasks.shutdown().await;
         self.inner.core.shutdown().await.map_err(|error| ShutdownError(error.to_string()))?;
         self.inner.store.close().await.map_err(|error| ShutdownError(error.to_string()))
+    }
+
+    /// A leader that ends lets the voter that is furthest lead, so that writes need not wait for an election.
+    async fn hand_over(&self) {
+        let metrics = self.core().metrics();
+        let successor = {
+            let metrics = metrics.borrow_watched();
+            let (membership, me) = (metrics.membership_config.membership(), self.me().get());
+            let progress = metrics.replication.iter().flatten();
+            let others =
+                progress.filter(|(node, _)| **node != me && membership.voter_ids().any(|voter| voter == **node));
+            others.max_by_key(|(_, matched)| matched.map(|matched| matched.index)).map(|(node, _)| *node)
+        };
+        let Some(successor) = successor.filter(|_| self.leader() == Some(self.me())) else { return };
+        if self.core().trigger().transfer_leader(successor).await.is_ok() {
+            tokio::time::timeout(self.config().timing.silence(), self.no_longer_led_by(self.me())).await.ok();
+        }
     }
 
     /// Runs until it ends or [`Raft::shutdown`] is called.

@@ -173,7 +173,9 @@ impl State {
         self.cluster.is_some()
     }
 
-    fn answered(&self, request_id: u128) -> Option<Outcome> {
+    /// What a write with this request id came to, if one has taken effect and is remembered.
+    #[must_use]
+    pub fn answered(&self, request_id: u128) -> Option<Outcome> {
         self.requests.iter().rev().find(|answered| answered.request_id == request_id).map(|answered| answered.outcome)
     }
 }

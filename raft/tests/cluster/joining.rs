@@ -139,3 +139,14 @@ async fn a_removed_leader_hands_over() {
     assert!(cluster.running().len() == 2);
     tokio::time::timeout(Duration::from_secs(1), cluster.converge()).await.unwrap();
 }
+
+// A witness votes and does not want to lead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_leads_hands_over() {
+    let cluster = Cluster::founded(3).await;
+    let leader = cluster.leader_among(&[1, 2, 3]).await;
+    let witness = identity::MemberRecord { witness: true, ..crate::cluster::record(leader) };
+    cluster.write(leader, Command::UpdateMember(witness)).await.unwrap();
+    let others: Vec<u64> = (1..=3).filter(|node| *node != leader).collect();
+    cluster.leader_among(&others).await;
+}

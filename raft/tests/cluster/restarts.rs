@@ -103,3 +103,21 @@ async fn a_single_node_takes_writes_after_a_long_silence() {
     cluster.write(1, segment("a")).await.unwrap();
     cluster.raft(1).read(LONG).await.unwrap();
 }
+
+// G13: a leader that is shut down in order hands over first; the next write does not wait for an election.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_ends_hands_over() {
+    let mut cluster = Cluster::founded_with(3, |config| {
+        config.timing.heartbeat = Duration::from_secs(1);
+        config.timing.election_min = Duration::from_secs(3);
+        config.timing.election_max = Duration::from_secs(6);
+    })
+    .await;
+    let leader = cluster.raft(1).leader().unwrap().get();
+    cluster.write(leader, segment("before")).await.unwrap();
+    let begin = std::time::Instant::now();
+    cluster.raft(leader).shutdown().await.unwrap();
+    cluster.crash(leader);
+    cluster.write(leader % 3 + 1, segment("after")).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
