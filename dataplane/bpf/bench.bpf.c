@@ -19,6 +19,7 @@
 #include "consts.h"
 #include "reasons.h"
 #include "structs.h"
+#include "settings.h"
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
@@ -184,16 +185,14 @@ HR_LOOP(hr_loop_nothing, hr_random_nothing)
 HR_LOOP(hr_loop_classify, hr_random_classify)
 HR_LOOP(hr_loop_reference, hr_random_reference)
 
-static __always_inline u32 hr_length(struct xdp_md *ctx)
+static __always_inline bool hr_bench_parse(struct xdp_md *ctx, struct hr_frame *f, struct hr_packet *p)
 {
-    return hr_pointer(ctx->data_end) - hr_pointer(ctx->data);
-}
-
-static __always_inline bool hr_bench_parse(struct xdp_md *ctx, struct hr_packet *p)
-{
-    void *data = hr_pointer(ctx->data), *end = hr_pointer(ctx->data_end);
-
-    return hr_parse(p, data, end, end - data) && !p->problem;
+    f->data = hr_pointer(ctx->data);
+    f->end = hr_pointer(ctx->data_end);
+    f->len = f->end - f->data;
+    f->packets = 1;
+    f->hook = HR_INGRESS;
+    return hr_parse(p, f) && !p->problem;
 }
 
 SEC("xdp")
@@ -206,9 +205,10 @@ int hr_empty(struct xdp_md *ctx)
 SEC("xdp")
 int hr_parse_only(struct xdp_md *ctx)
 {
+    struct hr_frame f = {};
     struct hr_packet p = {};
 
-    if (!hr_bench_parse(ctx, &p))
+    if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     return (p.src_lo ^ p.dst_lo ^ p.sport ^ p.dport ^ p.protocol) == 0x1234 ? XDP_PASS : XDP_DROP;
 }
@@ -217,14 +217,14 @@ int hr_parse_only(struct xdp_md *ctx)
 SEC("xdp")
 int hr_parse_classify(struct xdp_md *ctx)
 {
-    struct hr_frame f = {.len = hr_length(ctx), .packets = 1, .hook = HR_INGRESS};
+    struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_found found = {};
     struct hr_half half;
     u32 zero = 0;
     struct hr_live *live = bpf_map_lookup_elem(&hr_live, &zero);
 
-    if (!live || !hr_bench_parse(ctx, &p) || !hr_half_of(&half, live->generation))
+    if (!live || !hr_bench_parse(ctx, &f, &p) || !hr_half_of(&half, live->generation))
         return XDP_ABORTED;
     hr_classify_inline(&half, &p, false, &found);
     hr_count_rules(&f, half.slot, &found);
@@ -234,17 +234,18 @@ int hr_parse_classify(struct xdp_md *ctx)
 SEC("xdp")
 int hr_parse_reference(struct xdp_md *ctx)
 {
+    struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_count *count;
     u32 verdict;
 
-    if (!hr_bench_parse(ctx, &p))
+    if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     verdict = hr_reference(p.src_lo, p.dst_lo, p.dport);
     count = bpf_map_lookup_elem(&hr_ref_count, &verdict);
     if (count) {
         count->packets++;
-        count->bytes += hr_length(ctx);
+        count->bytes += f.len;
     }
     return verdict & 1 ? XDP_PASS : XDP_DROP;
 }
@@ -253,10 +254,11 @@ int hr_parse_reference(struct xdp_md *ctx)
 SEC("xdp")
 int hr_parse_flow(struct xdp_md *ctx)
 {
+    struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_flow *flow;
 
-    if (!hr_bench_parse(ctx, &p))
+    if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     flow = hr_flow_find(&p);
     return flow ? XDP_PASS : XDP_DROP;
@@ -266,9 +268,10 @@ int hr_parse_flow(struct xdp_md *ctx)
 SEC("xdp")
 int hr_parse_hash(struct xdp_md *ctx)
 {
+    struct hr_frame f = {};
     struct hr_packet p = {.ifindex = ctx->ingress_ifindex};
 
-    if (!hr_bench_parse(ctx, &p))
+    if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     return hr_guard_exact(&p, p.dport, HR_INGRESS << 4 | HR_MATCH_DST) ? XDP_PASS : XDP_DROP;
 }
@@ -277,10 +280,10 @@ int hr_parse_hash(struct xdp_md *ctx)
 SEC("xdp")
 int hr_parse_guard(struct xdp_md *ctx)
 {
-    struct hr_frame f = {.len = hr_length(ctx), .packets = 1, .hook = HR_INGRESS, .ifindex = ctx->ingress_ifindex};
+    struct hr_frame f = {};
     struct hr_packet p = {.ifindex = ctx->ingress_ifindex};
 
-    if (!hr_bench_parse(ctx, &p))
+    if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     return hr_before_policy(&f, &p) == HR_GUARD ? XDP_PASS : XDP_DROP;
 }

@@ -6,8 +6,6 @@
 #ifndef HR_CLASSIFY_H
 #define HR_CLASSIFY_H
 
-#define HR_BROKEN 0xfffffffeu
-
 /* The half of the image that a packet reads, and its half of the chunks and counters. */
 struct hr_half {
     u32 *image;
@@ -27,42 +25,52 @@ struct hr_found {
     struct hr_side out; /* the source's egress */
 };
 
-/* Element `index` of a table, `width` words each; NULL beyond its end. The barrier keeps the index that was checked. */
-#define HR_ELEMENT(half, table, index, width)                                                                                      \
+/* Whether an index is inside a table. The barrier keeps the index that was checked. */
+#define HR_INSIDE(index, max)                                                                                                      \
     ({                                                                                                                             \
-        u32 hr_at = (index);                                                                                                       \
-        barrier_var(hr_at);                                                                                                        \
-        hr_at < hr_layout.table##_len / (width) ? (half)->image + hr_layout.table + (u64)hr_at * (width) : NULL;                   \
+        barrier_var(index);                                                                                                        \
+        (index) < HR_SET(max);                                                                                                     \
     })
 
+/* Element `index`, which is inside, of the table at `at`, `bytes` each. */
+#define HR_ELEMENT(image, at, index, bytes) ((u32 *)((void *)(image) + HR_SET(at) + (u32)((index) * (bytes))))
+
+/* The trie entry of a byte in a chunk. */
 static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk, u32 byte)
 {
-    u32 key = half->slot * hr_layout.chunks + chunk;
-    struct hr_chunk *found = bpf_map_lookup_elem(&hr_chunks, &key);
+    struct hr_chunk *found;
+    u32 key;
 
-    return found ? found->entry[byte & 255] : HR_BROKEN & ~HR_ENTRY_BRANCH;
+    if (HR_SET(HR_CHUNKS_INSIDE)) {
+        if (!HR_INSIDE(chunk, HR_CHUNKS_MAX))
+            return HR_INDEX_NONE;
+        return HR_ELEMENT(half->image, HR_CHUNKS_AT, chunk, 1024)[byte & 255];
+    }
+    key = half->slot * (u32)HR_SET(HR_CHUNKS_MAX) + chunk;
+    found = bpf_map_lookup_elem(&hr_chunks, &key);
+    return found ? found->entry[byte & 255] : HR_INDEX_NONE;
 }
 
 static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr)
 {
-    u32 entry = half->image[hr_layout.root4 + (addr >> 16)];
+    u32 entry = *HR_ELEMENT(half->image, HR_ROOT4_AT, addr >> 16, 4);
     u32 rest = addr << 16;
     int i;
 
 #pragma unroll
     for (i = 0; i < HR_STEPS_V4_MAX; i++) {
-        u32 *skip, bits;
+        u32 *skip, index = entry & HR_ENTRY_INDEX, bits;
 
         if (!(entry & HR_ENTRY_BRANCH))
             return entry;
         if (!(entry & HR_ENTRY_SKIP)) {
-            entry = hr_chunk_entry(half, entry & HR_ENTRY_INDEX, rest >> 24);
+            entry = hr_chunk_entry(half, index, rest >> 24);
             rest <<= 8;
             continue;
         }
-        skip = HR_ELEMENT(half, skips, entry & HR_ENTRY_INDEX, 8);
-        if (!skip)
+        if (!HR_INSIDE(index, HR_SKIPS_MAX))
             return HR_INDEX_NONE;
+        skip = HR_ELEMENT(half->image, HR_SKIPS_AT, index, 32);
         bits = skip[4];
         if ((addr ^ skip[0]) >> ((32 - bits) & 31)) {
             entry = skip[6];
@@ -90,10 +98,10 @@ __noinline u32 hr_class6(u32 slot, u64 hi, u64 lo)
 
     if (!hr_half_of(half, slot))
         return HR_INDEX_NONE;
-    entry = half->image[hr_layout.root6 + (hi >> 48)];
+    entry = *HR_ELEMENT(half->image, HR_ROOT6_AT, hi >> 48, 4);
 
     for (i = 0; i < HR_STEPS_V6_MAX; i++) {
-        u32 *skip, bits;
+        u32 *skip, index = entry & HR_ENTRY_INDEX, bits;
         u64 differ;
 
         if (!(entry & HR_ENTRY_BRANCH))
@@ -101,13 +109,13 @@ __noinline u32 hr_class6(u32 slot, u64 hi, u64 lo)
         if (!(entry & HR_ENTRY_SKIP)) {
             u64 word = depth < 64 ? hi << (depth & 63) : lo << (depth & 63);
 
-            entry = hr_chunk_entry(half, entry & HR_ENTRY_INDEX, word >> 56);
+            entry = hr_chunk_entry(half, index, word >> 56);
             depth += 8;
             continue;
         }
-        skip = HR_ELEMENT(half, skips, entry & HR_ENTRY_INDEX, 8);
-        if (!skip)
+        if (!HR_INSIDE(index, HR_SKIPS_MAX))
             return HR_INDEX_NONE;
+        skip = HR_ELEMENT(half->image, HR_SKIPS_AT, index, 32);
         bits = skip[4];
         differ = hi ^ ((u64)skip[0] << 32 | skip[1]);
         if (bits < 64) {
@@ -143,43 +151,46 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port)
     }
 }
 
-/* The exception at cells + column, if it belongs to those cells; HR_INDEX_NONE: there is none. */
-#define HR_EXCEPTION(half, table, cells, column)                                                                                   \
+/* The exception at cells + column of a table, if it belongs to those cells; HR_INDEX_NONE: there is none. */
+#define HR_EXCEPTION(image, at, max, cells, column)                                                                                \
     ({                                                                                                                             \
         u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                                          \
         if (hr_owner != HR_INDEX_NONE) {                                                                                           \
-            u32 *hr_cell = HR_ELEMENT(half, table, hr_owner + (column), 2);                                                        \
-            if (hr_cell && hr_cell[0] == hr_owner)                                                                                 \
-                hr_value = hr_cell[1];                                                                                             \
+            u32 hr_at = hr_owner + (column);                                                                                       \
+            if (HR_INSIDE(hr_at, max)) {                                                                                           \
+                u32 *hr_cell = HR_ELEMENT(image, at, hr_at, 8);                                                                    \
+                if (hr_cell[0] == hr_owner)                                                                                        \
+                    hr_value = hr_cell[1];                                                                                         \
+            }                                                                                                                      \
         }                                                                                                                          \
         hr_value;                                                                                                                  \
     })
 
-/* The verdict of one layer that has a say; NULL: a table is broken. */
-static __always_inline u32 *hr_layer(const struct hr_half *half, const u32 *subject, const u32 *peer, u32 port)
+/* The verdict of one layer that has a say; HR_INDEX_NONE: a table is broken. */
+static __always_inline u32 hr_layer(const u32 *image, const u32 *subject, const u32 *peer, u32 port)
 {
-    u32 index, *element, *pair;
+    u32 index, *pair;
 
-    index = HR_EXCEPTION(half, cells, subject[1], peer[2]);
+    index = HR_EXCEPTION(image, HR_CELLS_AT, HR_CELLS_MAX, subject[1], peer[2]);
     if (index == HR_INDEX_NONE) {
-        element = HR_ELEMENT(half, base, subject[0] + peer[3], 1);
-        if (!element)
-            return NULL;
-        index = *element;
+        index = subject[0] + peer[3];
+        if (!HR_INSIDE(index, HR_BASE_MAX))
+            return HR_INDEX_NONE;
+        index = *HR_ELEMENT(image, HR_BASE_AT, index, 4);
     }
-    pair = HR_ELEMENT(half, pairs, index, 4);
-    if (!pair)
-        return NULL;
-    index = HR_EXCEPTION(half, vcells, pair[0], port & 0xffff);
+    if (!HR_INSIDE(index, HR_PAIRS_MAX))
+        return HR_INDEX_NONE;
+    pair = HR_ELEMENT(image, HR_PAIRS_AT, index, 16);
+    index = HR_EXCEPTION(image, HR_VCELLS_AT, HR_VCELLS_MAX, pair[0], port & 0xffff);
     if (index == HR_INDEX_NONE)
-        index = HR_EXCEPTION(half, vcells, pair[1], port & 0xffff);
+        index = HR_EXCEPTION(image, HR_VCELLS_AT, HR_VCELLS_MAX, pair[1], port & 0xffff);
     if (index == HR_INDEX_NONE) {
-        element = HR_ELEMENT(half, vbase, pair[2] + (port >> 16), 1);
-        if (!element)
-            return NULL;
-        index = *element;
+        index = pair[2] + (port >> 16);
+        if (!HR_INSIDE(index, HR_VBASE_MAX))
+            return HR_INDEX_NONE;
+        index = *HR_ELEMENT(image, HR_VBASE_AT, index, 4);
     }
-    return HR_ELEMENT(half, verdicts, index, 4);
+    return index;
 }
 
 /* Takes over what is not decided yet; returns the DECIDED flags so far. */
@@ -200,9 +211,9 @@ static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u
 }
 
 /* One direction: the first layer that decides, for the enforced policies and for the trial; else the default. */
-static __always_inline void hr_judge_side(const struct hr_half *half, const u32 *subject, const u32 *peer, u32 port, struct hr_side *side)
+static __always_inline void hr_judge_side(const u32 *image, const u32 *subject, const u32 *peer, u32 port, struct hr_side *side)
 {
-    u32 *verdict, done = 0;
+    u32 *verdict, index, done = 0;
     int layer;
 
     side->flags = 0;
@@ -210,16 +221,17 @@ static __always_inline void hr_judge_side(const struct hr_half *half, const u32 
     for (layer = 0; layer < HR_LAYERS; layer++) {
         if (subject[layer * HR_PART_WORDS] == HR_INDEX_NONE)
             continue;
-        verdict = hr_layer(half, subject + layer * HR_PART_WORDS, peer + layer * HR_PART_WORDS, port);
-        if (!verdict) {
+        index = hr_layer(image, subject + layer * HR_PART_WORDS, peer + layer * HR_PART_WORDS, port);
+        if (!HR_INSIDE(index, HR_VERDICTS_MAX)) {
             side->flags = HR_FLAG_BROKEN;
             return;
         }
+        verdict = HR_ELEMENT(image, HR_VERDICTS_AT, index, 16);
         done = hr_decide(side, verdict, done, verdict[0]);
         if (done == HR_FLAGS_DECIDED)
             return;
     }
-    verdict = half->image + hr_layout.verdicts;
+    verdict = HR_ELEMENT(image, HR_VERDICTS_AT, 0, 16);
     hr_decide(side, verdict, done, verdict[0] | HR_FLAGS_DECIDED);
 }
 
@@ -241,7 +253,7 @@ static __always_inline u16 hr_reversed_port(const struct hr_packet *p)
 static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
                                                struct hr_found *found)
 {
-    u32 src, dst, *s, *d, *port;
+    u32 src, dst, port, *s, *d;
 
     if (p->v6) {
         src = hr_class6(half->slot, p->src_hi, p->src_lo);
@@ -250,15 +262,22 @@ static __always_inline void hr_classify_inline(const struct hr_half *half, const
         src = hr_class4(half, p->src_lo);
         dst = hr_class4(half, p->dst_lo);
     }
-    s = HR_ELEMENT(half, classes, reversed ? dst : src, HR_CLASS_WORDS);
-    d = HR_ELEMENT(half, classes, reversed ? src : dst, HR_CLASS_WORDS);
-    port = HR_ELEMENT(half, ports, hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport), 1);
+    if (reversed) {
+        u32 swap = src;
+
+        src = dst;
+        dst = swap;
+    }
     found->in.flags = HR_FLAG_BROKEN;
     found->out.flags = HR_FLAG_BROKEN;
-    if (!s || !d || !port)
+    if (!HR_INSIDE(src, HR_CLASSES_MAX) || !HR_INSIDE(dst, HR_CLASSES_MAX))
         return;
-    hr_judge_side(half, d, s, *port, &found->in);
-    hr_judge_side(half, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, *port, &found->out);
+    s = HR_ELEMENT(half->image, HR_CLASSES_AT, src, HR_CLASS_WORDS * 4);
+    d = HR_ELEMENT(half->image, HR_CLASSES_AT, dst, HR_CLASS_WORDS * 4);
+    port = hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport);
+    port = *HR_ELEMENT(half->image, HR_PORTS_AT, port, 4);
+    hr_judge_side(half->image, d, s, port, &found->in);
+    hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port, &found->out);
 }
 
 /* For what is not the tuple of the packet itself. */

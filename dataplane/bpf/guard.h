@@ -9,20 +9,24 @@
 /* Packets a second that joiners may send to one own address; what is beyond is judged by policy. */
 #define HR_JOIN_PACKETS_PER_SECOND_MAX 1000
 
-/* Mirrored by src/gate.rs. */
+/* The hashes are mirrored by src/gate.rs. */
 static __always_inline u64 hr_pair_hash(const struct hr_packet *p)
 {
-    u64 hash = p->src_lo * 0x9e3779b97f4a7c15ULL;
+    u64 pair = p->src_lo << 32 ^ p->dst_lo;
 
-    hash ^= p->dst_lo * 0xc2b2ae3d27d4eb4fULL;
     if (p->v6)
-        hash ^= (p->src_hi ^ (p->dst_hi << 1 | p->dst_hi >> 63)) * 0x165667b19e3779f9ULL;
-    return hash;
+        pair ^= p->src_hi ^ p->src_lo >> 32 ^ (p->dst_hi << 1 | p->dst_hi >> 63);
+    return pair * 0x9e3779b97f4a7c15ULL;
+}
+
+static __always_inline u32 hr_pair_bit(u64 pair)
+{
+    return pair >> 48;
 }
 
 static __always_inline u32 hr_guard_bit(u64 pair, u8 match, u8 protocol, u16 port)
 {
-    u64 hash = (pair ^ ((u64)match << 24 | (u64)protocol << 16 | port)) * 0x9e3779b97f4a7c15ULL;
+    u64 hash = (pair ^ ((u64)match << 24 | (u64)protocol << 16 | port)) * 0xc2b2ae3d27d4eb4fULL;
 
     return hash >> 48;
 }
@@ -65,14 +69,14 @@ __noinline int hr_guard_exact(const struct hr_packet *p, u16 port, u8 hook_match
     return value && (!value->ttl || value->ttl == p->ttl);
 }
 
-static __always_inline bool hr_gate_open(const struct hr_gate *gate, u32 bit)
+static __always_inline bool hr_bit(const u64 *words, u32 bit, u32 bits)
 {
-    return gate->guard[(bit >> 6) & (HR_GATE_BITS / 64 - 1)] >> (bit & 63) & 1;
+    return words[(bit >> 6) & (bits / 64 - 1)] >> (bit & 63) & 1;
 }
 
 static __always_inline bool hr_guard_one(const struct hr_gate *gate, const struct hr_packet *p, u64 pair, u8 hook, u8 match, u16 port)
 {
-    return hr_gate_open(gate, hr_guard_bit(pair, match, p->protocol, port)) && hr_guard_exact(p, port, hook << 4 | match);
+    return hr_bit(gate->guard, hr_guard_bit(pair, match, p->protocol, port), HR_GATE_BITS) && hr_guard_exact(p, port, hook << 4 | match);
 }
 
 /* Neighbour discovery, multicast listener discovery, IGMP: without these no address moves to another node. */
@@ -124,29 +128,36 @@ __noinline int hr_joiner(const struct hr_packet *p, u8 hook, bool probe)
     return __sync_fetch_and_add(&join->packets, 1) < HR_JOIN_PACKETS_PER_SECOND_MAX;
 }
 
-/* HR_GUARD, HR_JOIN, HR_LINK_SUPPORT, or HR_NONE: not for the guard to say. */
-static __always_inline u32 hr_ask_guard(const struct hr_gate *gate, const struct hr_packet *p, u8 hook, bool probe)
+/* Whether an entry is for this packet. */
+static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct hr_packet *p, u8 hook)
 {
     u64 pair = hr_pair_hash(p);
 
-    if (p->protocol == HR_TCP) {
+    if (!hr_bit(gate->pair, hr_pair_bit(pair), HR_GATE_BITS))
+        return false;
+    if (p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP) {
         if (hr_guard_one(gate, p, pair, hook, HR_MATCH_DST, p->dport))
-            return HR_GUARD;
+            return true;
         /* The answers of a channel; a bare SYN from its port would open something else. */
-        if (!hr_bare_syn(p) && hr_guard_one(gate, p, pair, hook, HR_MATCH_SRC, p->sport))
-            return HR_GUARD;
-    } else if (p->protocol == HR_UDP || p->protocol == HR_SCTP) {
-        if (hr_guard_one(gate, p, pair, hook, HR_MATCH_DST, p->dport))
-            return HR_GUARD;
-        if (gate->join_port && (hook == HR_INGRESS ? p->dport : p->sport) == gate->join_port && p->protocol == HR_UDP &&
-            !p->frag && hr_joiner(p, hook, probe))
-            return HR_JOIN;
+        if (p->protocol == HR_TCP && !hr_bare_syn(p) && hr_guard_one(gate, p, pair, hook, HR_MATCH_SRC, p->sport))
+            return true;
     } else if (p->protocol == (p->v6 ? HR_ICMP6 : HR_ICMP)) {
         if (hr_guard_one(gate, p, pair, hook, HR_MATCH_TYPE, p->dport >> 8))
-            return HR_GUARD;
+            return true;
     }
-    if (hr_guard_one(gate, p, pair, hook, HR_MATCH_ANY, 0))
+    return hr_guard_one(gate, p, pair, hook, HR_MATCH_ANY, 0);
+}
+
+/* HR_GUARD, HR_JOIN, HR_LINK_SUPPORT, or HR_NONE: not for the guard to say. */
+static __always_inline u32 hr_ask_guard(const struct hr_gate *gate, const struct hr_packet *p, u8 hook, bool probe)
+{
+    if (hr_guarded(gate, p, hook))
         return HR_GUARD;
+    if (p->protocol == HR_TCP)
+        return HR_NONE;
+    if (p->protocol == HR_UDP && gate->join_port && (hook == HR_INGRESS ? p->dport : p->sport) == gate->join_port && !p->frag &&
+        hr_joiner(p, hook, probe))
+        return HR_JOIN;
     return hr_link_support(p) ? HR_LINK_SUPPORT : HR_NONE;
 }
 
@@ -165,11 +176,7 @@ __noinline int hr_lives_elsewhere(const struct hr_packet *p)
 /* A member's source address on an interface where that member does not live. */
 static __always_inline bool hr_spoofed(const struct hr_gate *gate, const struct hr_packet *p)
 {
-    u32 bit = hr_spoof_bit(p->src_hi, p->src_lo);
-
-    if (!(gate->spoof[(bit >> 6) & (HR_SPOOF_BITS / 64 - 1)] >> (bit & 63) & 1))
-        return false;
-    return hr_lives_elsewhere(p);
+    return hr_bit(gate->spoof, hr_spoof_bit(p->src_hi, p->src_lo), HR_SPOOF_BITS) && hr_lives_elsewhere(p);
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include "consts.h"
 #include "reasons.h"
 #include "structs.h"
+#include "settings.h"
 #include "maps.h"
 #include "packet.h"
 #include "parse.h"
@@ -33,7 +34,9 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
 {
     f->data = hr_pointer(ctx->data);
     f->end = hr_pointer(ctx->data_end);
-    f->len = frags ? bpf_xdp_get_buff_len(ctx) : f->end - f->data;
+    f->ctx = ctx;
+    f->len = f->end - f->data;
+    f->lazy = frags;
     f->packets = 1;
     f->vid = 0;
     f->hook = HR_INGRESS;
@@ -45,7 +48,9 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
         bpf_skb_pull_data(skb, skb->len < HR_LINEAR ? skb->len : HR_LINEAR);
     f->data = hr_pointer(skb->data);
     f->end = hr_pointer(skb->data_end);
+    f->ctx = skb;
     f->len = skb->len;
+    f->lazy = 0;
     f->packets = skb->gso_segs ? skb->gso_segs : 1;
     f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
     f->hook = hook;

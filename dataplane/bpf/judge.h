@@ -3,45 +3,38 @@
 #ifndef HR_JUDGE_H
 #define HR_JUDGE_H
 
-struct hr_frame {
-    void *data, *end;
-    u32 len;     /* of the whole frame, also what is not linear */
-    u32 ifindex;
-    u32 packets; /* segments of a large one */
-    u16 vid;     /* tag that the kernel has taken off */
-    u8 hook;
-    u8 probe;
-};
-
-static __always_inline void hr_count_reason(const struct hr_frame *f, u32 cpu, u32 reason)
+static __always_inline void hr_add(struct hr_count *count, const struct hr_frame *f)
 {
-    u32 key = (cpu * HR_HOOKS + f->hook) * HR_REASONS + (reason & (HR_REASONS - 1));
-    struct hr_count *count = bpf_map_lookup_elem(&hr_reasons, &key);
-
-    if (count) {
-        count->packets += f->packets;
-        count->bytes += f->len;
-    }
+    count->packets += f->packets;
+    count->bytes += f->len;
 }
 
-static __always_inline void hr_count_rule(const struct hr_frame *f, u32 cpu, u32 slot, u32 rule)
+static __always_inline void hr_count_reason(const struct hr_frame *f, u32 reason)
 {
-    u32 key = (cpu * 2 + slot) * hr_layout.rules + rule;
-    struct hr_count *count = bpf_map_lookup_elem(&hr_rules, &key);
+    u32 cpu = bpf_get_smp_processor_id();
+    struct hr_cpu_reasons *reasons = bpf_map_lookup_elem(&hr_reasons, &cpu);
 
-    if (count) {
-        count->packets += f->packets;
-        count->bytes += f->len;
-    }
+    if (reasons)
+        hr_add(&reasons->count[f->hook][reason & (HR_REASONS - 1)], f);
+}
+
+static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule)
+{
+    barrier_var(rule);
+    if (rule < HR_SET(HR_RULES_MAX))
+        hr_add(rules + rule, f);
 }
 
 static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found)
 {
-    u32 cpu = bpf_get_smp_processor_id();
+    u32 key = bpf_get_smp_processor_id() * 2 + slot;
+    struct hr_count *rules = bpf_map_lookup_elem(&hr_rules, &key);
 
-    hr_count_rule(f, cpu, slot, found->in.rule);
+    if (!rules)
+        return;
+    hr_count_rule(f, rules, found->in.rule);
     if (found->out.rule != found->in.rule)
-        hr_count_rule(f, cpu, slot, found->out.rule);
+        hr_count_rule(f, rules, found->out.rule);
 }
 
 /* Guard: everything before policy. HR_NONE: policy has to say. */
@@ -110,14 +103,14 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct h
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
-static __always_inline u32 hr_judge_at(const struct hr_frame *f, u32 generation, struct hr_found *found)
+static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found)
 {
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
     struct hr_half half;
     u32 reason;
 
-    if (!hr_parse(&p, f->data, f->end, f->len))
+    if (!hr_parse(&p, f))
         return HR_NOT_IP;
     reason = hr_before_policy(f, &p);
     if (reason && reason != HR_SPOOFED)
@@ -141,7 +134,7 @@ static __always_inline u32 hr_judge_at(const struct hr_frame *f, u32 generation,
     return reason;
 }
 
-static __always_inline u32 hr_judge(const struct hr_frame *f)
+static __always_inline u32 hr_judge(struct hr_frame *f)
 {
     struct hr_found found = {};
     u32 zero = 0, reason;
@@ -153,7 +146,7 @@ static __always_inline u32 hr_judge(const struct hr_frame *f)
         reason = HR_DISARMED;
     else
         reason = hr_judge_at(f, *(volatile u32 *)&live->generation, &found);
-    hr_count_reason(f, bpf_get_smp_processor_id(), reason);
+    hr_count_reason(f, reason);
     return reason;
 }
 

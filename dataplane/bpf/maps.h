@@ -6,9 +6,6 @@
 #ifndef HR_MAPS_H
 #define HR_MAPS_H
 
-/* Set before the program is loaded; known to the verifier, so that bounds checks against it count. */
-const volatile struct hr_layout hr_layout = {};
-
 /* Key 0. Written by userspace: `generation` by activation, `disarmed` by the operator. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -28,8 +25,8 @@ struct {
 } hr_meta SEC(".maps");
 
 /*
- * Key: half. The value is every table but the chunks, laid out as hr_layout says: one look-up a packet, then plain loads that do
- * not wait for a look-up each. Its real value size is set when userspace creates the map. Only the idle half is ever written.
+ * Key: half. The value is every table, laid out as the settings say: one look-up a packet, then plain loads that do not wait for a
+ * look-up each. Its real value size is set when userspace creates the map. Only the idle half is ever written.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -39,7 +36,7 @@ struct {
     __type(value, u64);
 } hr_image SEC(".maps");
 
-/* Key: half * hr_layout.chunks + chunk. */
+/* Key: half * HR_CHUNKS_MAX + chunk, where chunks are not inside the image. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
@@ -48,22 +45,25 @@ struct {
     __type(value, struct hr_chunk);
 } hr_chunks SEC(".maps");
 
-/* Key: (cpu * 2 + half) * hr_layout.rules + rule. Written by programs, each on its own CPU; cleared by userspace in the idle half. */
+/*
+ * Key: cpu * 2 + half. The value is a counter for each rule; its real size is set when userspace creates the map. Written by programs,
+ * each on its own CPU; cleared by userspace in the idle half.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, 2);
     __type(key, u32);
-    __type(value, struct hr_count);
+    __type(value, u64);
 } hr_rules SEC(".maps");
 
-/* Key: (cpu * HR_HOOKS + hook) * HR_REASONS + reason. Written by programs, each on its own CPU. */
+/* Key: cpu. Written by programs, each on its own CPU. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 2);
+    __uint(max_entries, 1);
     __type(key, u32);
-    __type(value, struct hr_count);
+    __type(value, struct hr_cpu_reasons);
 } hr_reasons SEC(".maps");
 
 /* Key 0. Written by userspace: bits are set before an entry is added and cleared after it was removed. */

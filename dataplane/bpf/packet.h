@@ -7,6 +7,18 @@
 #define HR_FRAG_FIRST 1
 #define HR_FRAG_LATER 2
 
+struct hr_frame {
+    void *data, *end;
+    void *ctx;
+    u32 len;     /* of the whole frame, also what is not linear; but see `lazy` */
+    u32 ifindex;
+    u32 packets; /* segments of a large one */
+    u16 vid;     /* tag that the kernel has taken off */
+    u8 hook;
+    u8 probe;    /* leaves nothing behind */
+    u8 lazy;     /* `len` is of the first buffer only: the helper that knows better costs as much as all of parsing */
+};
+
 struct hr_packet {
     u64 src_hi, src_lo;
     u64 dst_hi, dst_lo;

@@ -135,7 +135,18 @@ static __always_inline void hr_parse_transport(struct hr_packet *p, void *data, 
         hr_parse_sctp(p, data, end);
 }
 
-static __always_inline void hr_parse_ip4(struct hr_packet *p, void *data, void *end)
+/* The frame is shorter than its packet: it may have more buffers. */
+static __always_inline void hr_look_closer(struct hr_frame *f, struct hr_packet *p)
+{
+    u32 before = f->len;
+
+    if (f->lazy) {
+        f->len = bpf_xdp_get_buff_len(f->ctx);
+        p->seen_len += f->len - before;
+    }
+}
+
+static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f, void *data, void *end)
 {
     struct iphdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
     u32 header, total, offset;
@@ -157,6 +168,8 @@ static __always_inline void hr_parse_ip4(struct hr_packet *p, void *data, void *
     /* A segment too large for the field says 0 (BIG TCP). */
     if (!total && p->seen_len > 0xffff)
         total = p->seen_len;
+    if (total > p->seen_len)
+        hr_look_closer(f, p);
     if (total < header || total > p->seen_len) {
         p->problem = HR_BAD_LENGTH;
         return;
@@ -254,7 +267,7 @@ static __always_inline bool hr_is_extension(u8 next)
     return next == HR_HOP_BY_HOP || next == HR_DESTINATION || next == HR_ROUTING || next == HR_FRAGMENT || hr_unknown_extension(next);
 }
 
-static __always_inline void hr_parse_ip6(struct hr_packet *p, void *data, void *end)
+static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f, void *data, void *end)
 {
     struct ipv6hdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
     u32 payload;
@@ -278,6 +291,8 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, void *data, void *
     /* A jumbogram or a segment too large for the field says 0 (RFC 2675, BIG TCP). */
     if (!payload && p->seen_len > 0xffff + sizeof(*ip))
         payload = p->seen_len - sizeof(*ip);
+    if (payload + sizeof(*ip) > p->seen_len)
+        hr_look_closer(f, p);
     if (payload + sizeof(*ip) > p->seen_len) {
         p->problem = HR_BAD_LENGTH;
         return;
@@ -292,9 +307,10 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, void *data, void *
     hr_parse_transport(p, data, end);
 }
 
-/* True: an IP packet, or something that claims to be one. `len` is that of the whole frame. */
-static __always_inline bool hr_parse(struct hr_packet *p, void *data, void *end, u32 len)
+/* True: an IP packet, or something that claims to be one. */
+static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f)
 {
+    void *data = f->data, *end = f->end;
     struct ethhdr *eth = data;
     u16 type;
     int i;
@@ -319,13 +335,13 @@ static __always_inline bool hr_parse(struct hr_packet *p, void *data, void *end,
             p->at += sizeof(*tag);
         }
     }
-    p->seen_len = len > p->at ? len - p->at : 0;
+    p->seen_len = f->len > p->at ? f->len - p->at : 0;
     if (type == HR_ETH_IP4) {
-        hr_parse_ip4(p, data, end);
+        hr_parse_ip4(p, f, data, end);
         return true;
     }
     if (type == HR_ETH_IP6) {
-        hr_parse_ip6(p, data, end);
+        hr_parse_ip6(p, f, data, end);
         return true;
     }
     if (type == HR_ETH_VLAN || type == HR_ETH_QINQ) {

@@ -26,15 +26,6 @@ struct hr_meta {
     u8 digest[32];
 };
 
-/* Where each table lies in a half of hr_image, in words, and how many words it may have; in the order of the image. */
-struct hr_layout {
-    u32 root4, root6, skips, classes, base, cells, ports, pairs, vbase, vcells, verdicts;
-    u32 skips_len, classes_len, base_len, cells_len, ports_len, pairs_len, vbase_len, vcells_len, verdicts_len;
-    u32 chunks; /* chunks in one half */
-    u32 rules;  /* rule counters in one half */
-    u32 cpus;
-};
-
 /* 256 trie entries: the next byte of an address. */
 struct hr_chunk {
     u32 entry[256];
@@ -45,8 +36,17 @@ struct hr_count {
     u64 bytes;
 };
 
-/* Answers "could this be in the hash map" with one bit, so that a packet that is no sync flow pays no hash look-up. */
+/* The counters of reasons of one CPU. */
+struct hr_cpu_reasons {
+    struct hr_count count[HR_HOOKS][HR_REASONS];
+};
+
+/*
+ * Answers "could this be in the hash map" with one bit, so that a packet that is no sync flow pays no hash look-up: first by the pair of
+ * addresses, then by all that an entry matches.
+ */
 struct hr_gate {
+    u64 pair[HR_GATE_BITS / 64];
     u64 guard[HR_GATE_BITS / 64];
     u64 spoof[HR_SPOOF_BITS / 64];
     u32 join_port; /* 0: nobody may join */

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use dataplane::{
     Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode,
-    testing::{Bench, BULK_MAX, frame_of},
+    testing::{BULK_MAX, Bench, frame_of},
 };
 use policy::{Direction, Flow, Guard, GuardEntry, PortMatch, sample::SplitMix64};
 use support::{Prefixes, World, median};
@@ -188,17 +188,33 @@ fn main() {
     }
     let beside = beside();
     println!("\nguard and state");
-    println!("  parse {:.1}, guard, not a sync flow {:.1}, guard, sync flow {:.1}, hash look-up {:.1}", beside.parse, beside.guard_miss, beside.guard_hit, beside.hash_hit);
-    println!("  LRU-hash look-up of a flow {:.1}, established reply, whole program {:.1}", beside.flow, beside.established);
+    println!(
+        "  parse {:.1}, guard, not a sync flow {:.1}, guard, sync flow {:.1}, hash look-up {:.1}",
+        beside.parse, beside.guard_miss, beside.guard_hit, beside.hash_hit
+    );
+    println!(
+        "  LRU-hash look-up of a flow {:.1}, established reply, whole program {:.1}",
+        beside.flow, beside.established
+    );
     println!("\ntargets");
     for row in &rows {
-        verdict(&format!("classification above parse at {} prefixes", row.prefixes), row.classify - row.parse, "ns", 10.0);
+        verdict(
+            &format!("classification above parse at {} prefixes", row.prefixes),
+            row.classify - row.parse,
+            "ns",
+            10.0,
+        );
     }
     let above: Vec<f64> = rows.iter().map(|row| row.classify).collect();
     let flat = above.iter().copied().fold(f64::MIN, f64::max) / above.iter().copied().fold(f64::MAX, f64::min);
     verdict("flatness: slowest over fastest", flat, "x", 1.3);
     let last = &rows[rows.len() - 1];
-    verdict("random addresses, 100,000 prefixes: ours over 2 LPM + hash", last.random_classify / last.random_reference, "x", 0.2);
+    verdict(
+        "random addresses, 100,000 prefixes: ours over 2 LPM + hash",
+        last.random_classify / last.random_reference,
+        "x",
+        0.2,
+    );
     verdict("established reply over LRU-hash look-up", beside.established / beside.flow, "x", 1.3);
     verdict("guard, packet that is no sync flow, above parse", beside.guard_miss - beside.parse, "ns", 10.0);
     verdict("guard, sync flow, over a hash look-up", beside.guard_hit / beside.hash_hit, "x", 1.3);

@@ -8,8 +8,8 @@ pub(crate) const TABLES: usize = 12;
 pub(crate) const REASONS: usize = 64;
 /// Hooks that have counters: ingress and egress.
 pub(crate) const HOOKS: usize = 2;
-/// 64-bit words of the guard's gate.
-pub(crate) const GATE_GUARD_WORDS: usize = 65_536 / 64;
+/// 64-bit words of each of the guard's gates.
+pub(crate) const GATE_WORDS: usize = 65_536 / 64;
 /// 64-bit words of the anti-spoofing gate.
 pub(crate) const GATE_SPOOF_WORDS: usize = 4_096 / 64;
 
@@ -38,16 +38,10 @@ shared! {
     struct Live = "hr_live" { generation: u32, disarmed: u32, }
     /// What must be found again after a restart, for each half.
     struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; TABLES], digest: [u8; 32], }
-    /// Where each table lies in a half.
-    struct Layout = "hr_layout" {
-        root4: u32, root6: u32, skips: u32, classes: u32, base: u32, cells: u32, ports: u32, pairs: u32, vbase: u32, vcells: u32,
-        verdicts: u32, skips_len: u32, classes_len: u32, base_len: u32, cells_len: u32, ports_len: u32, pairs_len: u32,
-        vbase_len: u32, vcells_len: u32, verdicts_len: u32, chunks: u32, rules: u32, cpus: u32,
-    }
     /// A counter.
     struct Count = "hr_count" { packets: u64, bytes: u64, }
     /// One bit for each entry that a hash map might have.
-    struct Gate = "hr_gate" { guard: [u64; GATE_GUARD_WORDS], spoof: [u64; GATE_SPOOF_WORDS], join_port: u32, pad: u32, }
+    struct Gate = "hr_gate" { pair: [u64; GATE_WORDS], guard: [u64; GATE_WORDS], spoof: [u64; GATE_SPOOF_WORDS], join_port: u32, pad: u32, }
     /// A sync flow.
     struct GuardKey = "hr_guard_key" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, port: u16, protocol: u8, hook_match: u8,

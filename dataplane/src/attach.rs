@@ -65,7 +65,12 @@ pub(crate) fn drop_others(pins: &Pins, interfaces: &[LocalInterface]) {
     pins.link_directories().iter().filter(|path| !wanted.contains(path)).for_each(|path| pin::remove(path));
 }
 
-fn attach_ingress(object: &mut Object, pins: &Pins, interface: &LocalInterface, ways: Ways) -> Result<Attached, AttachError> {
+fn attach_ingress(
+    object: &mut Object,
+    pins: &Pins,
+    interface: &LocalInterface,
+    ways: Ways,
+) -> Result<Attached, AttachError> {
     let modes: &[Attachment] = match ways.xdp {
         XdpMode::Off => return attach_tc(object, pins, interface, Direction::Ingress, ways.tc),
         XdpMode::Auto => &[Attachment::XdpNative, Attachment::XdpGeneric],
@@ -94,7 +99,12 @@ fn attach_ingress(object: &mut Object, pins: &Pins, interface: &LocalInterface, 
     Err(failure.expect("at least one mode was tried"))
 }
 
-fn attach_xdp(object: &mut Object, pins: &Pins, interface: &LocalInterface, mode: Attachment) -> Result<Attached, AttachError> {
+fn attach_xdp(
+    object: &mut Object,
+    pins: &Pins,
+    interface: &LocalInterface,
+    mode: Attachment,
+) -> Result<Attached, AttachError> {
     let kind = if mode == Attachment::XdpNative { LinkKind::XDP_NATIVE } else { LinkKind::XDP_GENERIC };
     let made = object.program_fd(object.xdp).and_then(|program| create_link(program, interface.ifindex, kind));
     let link = made.map_err(|error| fault(object.xdp, interface, &mode.to_string(), &error))?;
@@ -145,7 +155,11 @@ fn tcx_supported(interface: &str) -> bool {
 }
 
 /// Replaces our filter, or makes it. The kernel exchanges a filter's program atomically.
-fn attach_clsact(object: &mut Object, interface: &LocalInterface, direction: Direction) -> Result<Attached, AttachError> {
+fn attach_clsact(
+    object: &mut Object,
+    interface: &LocalInterface,
+    direction: Direction,
+) -> Result<Attached, AttachError> {
     let (name, kind) = of_direction(direction);
     let fail = |error: &dyn std::error::Error| fault(name, interface, "clsact", error);
     let program = object.tc_program(name);
@@ -180,7 +194,12 @@ fn of_direction(direction: Direction) -> (&'static str, TcAttachType) {
     }
 }
 
-fn attached(interface: &LocalInterface, direction: Direction, attachment: Attachment, link: Option<OwnedFd>) -> Attached {
+fn attached(
+    interface: &LocalInterface,
+    direction: Direction,
+    attachment: Attachment,
+    link: Option<OwnedFd>,
+) -> Attached {
     let hook = Hook { ifindex: interface.ifindex, direction };
     Attached { hook, interface: interface.name.clone(), attachment, link, fresh: false }
 }
@@ -199,7 +218,12 @@ fn pinned(
 }
 
 /// The pinned link of a hook, if it still holds on to this interface.
-fn living_link(pins: &Pins, interface: &LocalInterface, direction: Direction, attachment: Attachment) -> Option<OwnedFd> {
+fn living_link(
+    pins: &Pins,
+    interface: &LocalInterface,
+    direction: Direction,
+    attachment: Attachment,
+) -> Option<OwnedFd> {
     let path = pins.links(interface.ifindex, &interface.name).join(pin_name(attachment, direction));
     let link = sys::open_pinned(&path).ok()?;
     let alive = sys::link_info(&link).is_ok_and(|info| info.ifindex == interface.ifindex);

@@ -10,7 +10,7 @@ const TYPE_BYTES: usize = 12;
 
 /// Size and the offset of each field, in bytes, of every struct.
 pub(crate) fn structs_of(object: &[u8]) -> Structs {
-    let btf = section(object, ".BTF");
+    let btf = &object[crate::elf::section(object, ".BTF").unwrap()];
     let types = &btf[HEADER_BYTES + u32_at(btf, 8)..][..u32_at(btf, 12)];
     let strings = &btf[HEADER_BYTES + u32_at(btf, 16)..][..u32_at(btf, 20)];
     let (mut structs, mut at) = (Structs::new(), 0);
@@ -39,33 +39,11 @@ fn trailer(kind: u32, count: usize) -> usize {
     }
 }
 
-/// The bytes of a section of a 64-bit ELF file.
-fn section<'a>(elf: &'a [u8], wanted: &str) -> &'a [u8] {
-    let table = usize::try_from(u64_at(elf, 0x28)).unwrap();
-    let (size, count, names) = (u16_at(elf, 0x3a), u16_at(elf, 0x3c), u16_at(elf, 0x3e));
-    let header = |index: usize| &elf[table + index * size..][..size];
-    let body = |header: &[u8]| {
-        let (offset, length) = (u64_at(header, 0x18), u64_at(header, 0x20));
-        &elf[usize::try_from(offset).unwrap()..][..usize::try_from(length).unwrap()]
-    };
-    let names = body(header(names));
-    let found = (0..count).map(header).find(|header| name(names, u32_at(header, 0)) == wanted);
-    body(found.unwrap_or_else(|| panic!("the object has no section {wanted}")))
-}
-
 fn name(strings: &[u8], at: usize) -> String {
     let end = strings[at..].iter().position(|byte| *byte == 0).unwrap();
     String::from_utf8(strings[at..at + end].to_vec()).unwrap()
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> usize {
-    u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()).into()
-}
-
 fn u32_at(bytes: &[u8], at: usize) -> usize {
     u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }

@@ -10,7 +10,9 @@ use crate::enforcer::Hook;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The pins cannot be kept.
-    #[error("the directory for pins {path} cannot be used: {source}; mount a BPF file system there (mount -t bpf bpf {path}); nothing was changed")]
+    #[error(
+        "the directory for pins {path} cannot be used: {source}; mount a BPF file system there (mount -t bpf bpf {path}); nothing was changed"
+    )]
     Pins {
         /// The directory.
         path: PathBuf,
@@ -18,7 +20,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Memory or permission is missing for a map.
-    #[error("the map {map} cannot be made or opened: {source}; it takes CAP_BPF and memory for its size; what was enforced is unchanged")]
+    #[error(
+        "the map {map} cannot be made or opened: {source}; it takes CAP_BPF and memory for its size; what was enforced is unchanged"
+    )]
     Map {
         /// Its name.
         map: String,
@@ -26,15 +30,22 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The tables are larger than this kernel allows.
-    #[error("a half of the policy tables takes {bytes} bytes and kernels before 6.0 allow {max}; choose smaller table sizes; nothing was changed")]
+    #[error(
+        "an element of the map {map} takes {bytes} bytes and this kernel allows {max} (all before 6.0 do); choose smaller table sizes, and keep \
+         the chunks apart; nothing was changed"
+    )]
     TooLarge {
+        /// The map.
+        map: &'static str,
         /// Bytes needed.
         bytes: usize,
         /// Bytes allowed.
         max: usize,
     },
     /// The kernel refuses the programs.
-    #[error("the kernel refuses the program {program}: {message}; this is a fault of Hedgerow or of the kernel, please report both versions; what was enforced is unchanged")]
+    #[error(
+        "the kernel refuses the program {program}: {message}; this is a fault of Hedgerow or of the kernel, please report both versions; what was enforced is unchanged"
+    )]
     Program {
         /// Its name.
         program: String,
@@ -74,7 +85,9 @@ pub enum GuardSetError {
         available: usize,
     },
     /// Joiners at two ports.
-    #[error("the guard opens the door for joiners at port {one} and at port {other}, and there is one cluster port; the guard in force is unchanged")]
+    #[error(
+        "the guard opens the door for joiners at port {one} and at port {other}, and there is one cluster port; the guard in force is unchanged"
+    )]
     JoinPorts {
         /// A port.
         one: u16,
@@ -82,7 +95,9 @@ pub enum GuardSetError {
         other: u16,
     },
     /// The kernel refused a change.
-    #[error("an entry of the guard cannot be {what}: {message}; what was already added stays, and nothing that was asked for was removed")]
+    #[error(
+        "an entry of the guard cannot be {what}: {message}; what was already added stays, and nothing that was asked for was removed"
+    )]
     Write {
         /// Added or removed.
         what: &'static str,
@@ -95,7 +110,9 @@ pub enum GuardSetError {
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The image is larger than the tables (G18).
-    #[error("the policy needs {needed} {table} and the tables hold {available}; raise the table sizes or simplify the policy; the live revision is unchanged")]
+    #[error(
+        "the policy needs {needed} {table} and the tables hold {available}; raise the table sizes or simplify the policy; the live revision is unchanged"
+    )]
     TooLarge {
         /// The table that is too small.
         table: &'static str,
@@ -113,7 +130,9 @@ pub enum PrepareError {
         found: Digest,
     },
     /// The guard answered a frame wrongly (G0).
-    #[error("the loaded programs answer wrongly at {hook}: {why}; expected {expected}, the answer was {answer}; the live revision is unchanged")]
+    #[error(
+        "the loaded programs answer wrongly at {hook}: {why}; expected {expected}, the answer was {answer}; the live revision is unchanged"
+    )]
     Obligation {
         /// Where.
         hook: Hook,
@@ -136,7 +155,9 @@ pub enum PrepareError {
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
     /// It was prepared for another generation.
-    #[error("generation {prepared} was prepared and {expected} is next: another image was prepared or activated meanwhile; prepare again; nothing was changed")]
+    #[error(
+        "generation {prepared} was prepared and {expected} is next: another image was prepared or activated meanwhile; prepare again; nothing was changed"
+    )]
     Stale {
         /// As prepared.
         prepared: u32,
@@ -144,7 +165,9 @@ pub enum ActivateError {
         expected: u32,
     },
     /// The new programs could not replace the old ones.
-    #[error("the new tables are ready but {0}; where the programs could not be exchanged the old ones go on enforcing the old revision")]
+    #[error(
+        "the new tables are ready but {0}; where the programs could not be exchanged the old ones go on enforcing the old revision"
+    )]
     Exchange(#[source] Box<OpenError>),
 }
 

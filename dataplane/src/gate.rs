@@ -1,40 +1,55 @@
 //! The guard's gate: one bit for every key that a hash map might have, so that other packets pay no hash look-up. The hashes are
 //! those of `bpf/guard.h`.
 
-use crate::abi::{AddrKey, GATE_GUARD_WORDS, GATE_SPOOF_WORDS, GuardKey};
+use crate::abi::{AddrKey, GATE_SPOOF_WORDS, GATE_WORDS, GuardKey};
 
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+const PAIR: u64 = 0x9e37_79b9_7f4a_7c15;
+const ENTRY: u64 = 0xc2b2_ae3d_27d4_eb4f;
+
+/// The words of all gates, as they lie in `hr_gate`.
+pub(crate) const WORDS: usize = 2 * GATE_WORDS + GATE_SPOOF_WORDS;
+
+fn pair_hash(key: &GuardKey) -> u64 {
+    let mut pair = key.src_lo << 32 ^ key.dst_lo;
+    if !is_v4(key) {
+        pair ^= key.src_hi ^ key.src_lo >> 32 ^ key.dst_hi.rotate_left(1);
+    }
+    pair.wrapping_mul(PAIR)
+}
+
+/// The bit of a guard entry's addresses.
+fn pair_bit(key: &GuardKey) -> usize {
+    (pair_hash(key) >> 48) as usize
+}
 
 /// The bit of a guard entry.
-pub(crate) fn guard_bit(key: &GuardKey) -> usize {
-    let mut pair = key.src_lo.wrapping_mul(GOLDEN) ^ key.dst_lo.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    if !is_v4(key) {
-        pair ^= (key.src_hi ^ key.dst_hi.rotate_left(1)).wrapping_mul(0x1656_67b1_9e37_79f9);
-    }
+fn guard_bit(key: &GuardKey) -> usize {
     let tag = u64::from(key.hook_match & 0xf) << 24 | u64::from(key.protocol) << 16 | u64::from(key.port);
-    ((pair ^ tag).wrapping_mul(GOLDEN) >> 48) as usize
+    ((pair_hash(key) ^ tag).wrapping_mul(ENTRY) >> 48) as usize
 }
 
 /// The bit of an address that may be spoofed.
-pub(crate) fn spoof_bit(key: &AddrKey) -> usize {
-    ((key.lo ^ key.hi.rotate_left(7)).wrapping_mul(GOLDEN) >> 52) as usize
+fn spoof_bit(key: &AddrKey) -> usize {
+    ((key.lo ^ key.hi.rotate_left(7)).wrapping_mul(PAIR) >> 52) as usize
 }
 
 fn is_v4(key: &GuardKey) -> bool {
     key.src_hi == 0 && key.src_lo >> 32 == 0xffff
 }
 
-/// The words of both gates for these keys.
+/// The words of the gates for these keys.
 pub(crate) fn words<'a>(
     guard: impl Iterator<Item = &'a GuardKey>,
     spoof: impl Iterator<Item = &'a AddrKey>,
-) -> [u64; GATE_GUARD_WORDS + GATE_SPOOF_WORDS] {
-    let mut words = [0; GATE_GUARD_WORDS + GATE_SPOOF_WORDS];
-    for bit in guard.map(guard_bit) {
-        words[bit / 64] |= 1 << (bit % 64);
+) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    let mut set = |first: usize, bit: usize| words[first + bit / 64] |= 1 << (bit % 64);
+    for key in guard {
+        set(0, pair_bit(key));
+        set(GATE_WORDS, guard_bit(key));
     }
-    for bit in spoof.map(spoof_bit) {
-        words[GATE_GUARD_WORDS + bit / 64] |= 1 << (bit % 64);
+    for key in spoof {
+        set(2 * GATE_WORDS, spoof_bit(key));
     }
     words
 }

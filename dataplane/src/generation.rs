@@ -24,6 +24,8 @@ const META_LENGTHS: usize = std::mem::offset_of!(Meta, words) / 4;
 const META_DIGEST: usize = std::mem::offset_of!(Meta, digest) / 4;
 const LIVE_WORDS: usize = size_of::<Live>() / 4;
 const LIVE_DISARMED: usize = std::mem::offset_of!(Live, disarmed) / 4;
+/// Words of a chunk; the map is never smaller.
+const CHUNK_WORDS: usize = 256;
 /// Words of a counter.
 const COUNT_WORDS: usize = size_of::<Cell>() / 4;
 
@@ -56,7 +58,7 @@ impl Generations {
             live: object.mapped("hr_live", LIVE_WORDS)?,
             meta: object.mapped("hr_meta", 2 * META_WORDS)?,
             image: object.mapped("hr_image", 2 * placement.image_words())?,
-            chunks: object.mapped("hr_chunks", 2 * placement.chunk_words())?,
+            chunks: object.mapped("hr_chunks", (2 * placement.chunk_words()).max(CHUNK_WORDS))?,
             rules: object.mapped("hr_rules", 2 * cpus * rules * COUNT_WORDS)?,
             reasons: object.mapped("hr_reasons", cpus * HOOKS * REASONS * COUNT_WORDS)?,
             placement,
@@ -136,7 +138,15 @@ impl Generations {
         self.write_meta(slot, tables, revision, rules, digest, generation);
     }
 
-    fn write_meta(&mut self, slot: usize, tables: &Tables, revision: u64, rules: usize, digest: Digest, generation: u32) {
+    fn write_meta(
+        &mut self,
+        slot: usize,
+        tables: &Tables,
+        revision: u64,
+        rules: usize,
+        digest: Digest,
+        generation: u32,
+    ) {
         let mut meta = [0; META_WORDS];
         let bytes = revision.to_le_bytes();
         meta[0] = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -164,14 +174,18 @@ impl Generations {
 
     fn words(&self, table: TableId, slot: usize, length: usize) -> &[u32] {
         match table {
-            TableId::Chunks => self.chunks.read(slot * self.placement.chunk_words(), length),
+            TableId::Chunks if !self.placement.chunks_inside() => {
+                self.chunks.read(slot * self.placement.chunk_words(), length)
+            }
             _ => self.image.read(slot * self.placement.image_words() + self.placement.offset(table), length),
         }
     }
 
     fn place_mut(&mut self, table: TableId, slot: usize) -> (&mut Mapped, usize) {
         match table {
-            TableId::Chunks => (&mut self.chunks, slot * self.placement.chunk_words()),
+            TableId::Chunks if !self.placement.chunks_inside() => {
+                (&mut self.chunks, slot * self.placement.chunk_words())
+            }
             _ => (&mut self.image, slot * self.placement.image_words() + self.placement.offset(table)),
         }
     }

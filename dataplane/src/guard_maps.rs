@@ -10,7 +10,7 @@ use policy::{Direction, Guard, GuardEntry, JoinEntry, PortMatch, guard::JOIN_ENT
 
 use crate::{
     abi::{
-        AddrKey, GATE_GUARD_WORDS, GATE_SPOOF_WORDS, Gate, GuardKey, GuardValue, JoinKey, JoinValue, MATCH_ANY, MATCH_DST, MATCH_SRC,
+        AddrKey, GATE_WORDS, Gate, GuardKey, GuardValue, JoinKey, JoinValue, MATCH_ANY, MATCH_DST, MATCH_SRC,
         MATCH_TYPE, VlanKey, halves,
     },
     error::{GuardSetError, OpenError},
@@ -90,8 +90,10 @@ impl GuardMaps {
 
     /// Tells which device carries a VLAN of another attached one.
     pub(crate) fn set_vlans(&mut self, vlans: &BTreeMap<(u32, u16), u32>) -> Result<(), GuardSetError> {
-        let wanted: BTreeMap<VlanKey, u32> =
-            vlans.iter().map(|((parent, vid), child)| (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child)).collect();
+        let wanted: BTreeMap<VlanKey, u32> = vlans
+            .iter()
+            .map(|((parent, vid), child)| (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child))
+            .collect();
         add(&mut self.vlan, &wanted)?;
         remove_others(&mut self.vlan, &wanted)
     }
@@ -140,7 +142,12 @@ impl Wanted {
             }
         }
         let spoof = guard.spoof.iter().map(|entry| (addr_key(entry.addr), entry.ifindex_allowed)).collect();
-        Ok(Wanted { guard: entries, join: guard.joins.iter().map(join).collect(), spoof, join_port: join_port(&guard.joins)? })
+        Ok(Wanted {
+            guard: entries,
+            join: guard.joins.iter().map(join).collect(),
+            spoof,
+            join_port: join_port(&guard.joins)?,
+        })
     }
 }
 
@@ -188,5 +195,6 @@ fn join(entry: &JoinEntry) -> (JoinKey, JoinValue) {
     (JoinKey { own_hi, own_lo, ifindex: entry.ifindex, pad: 0 }, value)
 }
 
-const _: () = assert!(std::mem::offset_of!(Gate, spoof) == GATE_GUARD_WORDS * 8);
-const _: () = assert!(JOIN_PORT_WORD * 4 == (GATE_GUARD_WORDS + GATE_SPOOF_WORDS) * 8);
+const _: () = assert!(std::mem::offset_of!(Gate, guard) == GATE_WORDS * 8);
+const _: () = assert!(std::mem::offset_of!(Gate, spoof) == 2 * GATE_WORDS * 8);
+const _: () = assert!(JOIN_PORT_WORD * 4 == gate::WORDS * 8);

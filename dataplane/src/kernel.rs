@@ -7,10 +7,12 @@ use crate::{
     attach::{self, Attached, Ways},
     clock,
     enforcer::{
-        Active, Attachment, Attestation, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig, Prepared,
+        Active, Attachment, Attestation, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig,
+        Prepared,
     },
     error::{
-        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, OpenError, PrepareError,
+        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, OpenError,
+        PrepareError,
     },
     generation::Generations,
     guard_maps::GuardMaps,
@@ -63,7 +65,10 @@ impl Kernel {
             pins,
         };
         kernel.set_timeouts(&config.timeouts)?;
-        kernel.guard.set_vlans(&vlan::children(&kernel.interfaces)).map_err(|error| program_fault("hr_vlan", &error))?;
+        kernel
+            .guard
+            .set_vlans(&vlan::children(&kernel.interfaces))
+            .map_err(|error| program_fault("hr_vlan", &error))?;
         kernel.waiting = kernel.generations.generation() == 0 && !kernel.pins.other_maps().is_empty();
         if !kernel.waiting {
             kernel.attach()?;
@@ -98,8 +103,8 @@ impl Kernel {
         crate::object::entries(self.generations.placement())
     }
 
-    pub(crate) fn layout(&self) -> crate::abi::Layout {
-        self.generations.placement().layout()
+    pub(crate) fn with_settings(&self, object: &[u8]) -> Vec<u8> {
+        crate::settings::written_into(object, self.generations.placement())
     }
 
     fn attach(&mut self) -> Result<(), OpenError> {
@@ -253,8 +258,12 @@ impl Kernel {
         }
         match attach::attach_interface(&mut self.object, &self.pins, interface, self.ways) {
             Ok(fresh) => {
-                let before: Vec<(Hook, bool)> =
-                    self.attached.iter().filter(here).map(|attached| (attached.hook, attached.in_place().is_ok())).collect();
+                let before: Vec<(Hook, bool)> = self
+                    .attached
+                    .iter()
+                    .filter(here)
+                    .map(|attached| (attached.hook, attached.in_place().is_ok()))
+                    .collect();
                 self.attached.retain(|attached| attached.hook.ifindex != interface.ifindex);
                 let statuses = fresh.iter().map(|attached| {
                     let was_there = before.contains(&(attached.hook, true)) && !attached.fresh;

@@ -6,7 +6,7 @@
 //!   object attach pin       programs; where they are attached; how they outlive the process
 //!   generation guard_maps gate   the tables that packets read
 //! userspace                 the enforcer in this process
-//!   abi sizes clock vlan sys     what C and Rust share; what the kernel offers
+//!   abi settings sizes elf clock vlan sys   what C and Rust share; what the kernel offers
 //! ```
 
 mod abi;
@@ -14,6 +14,7 @@ mod attach;
 #[cfg(test)]
 mod btf_test_reader;
 mod clock;
+mod elf;
 mod enforcer;
 mod error;
 mod gate;
@@ -23,6 +24,7 @@ mod kernel;
 mod object;
 mod pin;
 mod reason;
+mod settings;
 mod sizes;
 mod sys;
 #[doc(hidden)]
@@ -31,11 +33,12 @@ mod userspace;
 mod vlan;
 
 pub use enforcer::{
-    Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig, Prepared,
-    TcMode, Timeouts, XdpMode,
+    Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig,
+    Prepared, TcMode, Timeouts, XdpMode,
 };
 pub use error::{
-    ActivateError, AttachError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, OpenError, PrepareError,
+    ActivateError, AttachError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError,
+    OpenError, PrepareError,
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};

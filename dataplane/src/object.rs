@@ -10,10 +10,11 @@ use aya::{
 use policy::Direction;
 
 use crate::{
-    abi::{HOOKS, Probe, REASONS},
+    abi::Probe,
     enforcer::Hook,
     error::{JudgeError, OpenError},
     pin::Pins,
+    settings,
     sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, Placement},
     sys::{self, Mapped},
 };
@@ -51,14 +52,13 @@ pub(crate) struct Object {
 impl Object {
     /// Loads every program on the maps pinned, making those that are missing.
     pub(crate) fn load(pins: &Pins, placement: &Placement) -> Result<Object, OpenError> {
-        make_image_map(pins, placement)?;
-        let layout = placement.layout();
+        make_sized_maps(pins, placement)?;
         let mut loader = EbpfLoader::new();
         for (name, entries) in entries(placement) {
             loader.map_max_entries(name, entries).map_pin_path(name, pins.map(name));
         }
-        loader.override_global("hr_layout", &layout, true);
-        let mut ebpf = loader.load(OBJECT).map_err(|error| refused("hedgerow.bpf.o", &error))?;
+        let object = settings::written_into(OBJECT, placement);
+        let mut ebpf = loader.load(&object).map_err(|error| refused("hedgerow.bpf.o", &error))?;
         for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, INGRESS, EGRESS] {
             load_program(&mut ebpf, name)?;
         }
@@ -147,7 +147,8 @@ impl Object {
     /// Jiffies and monotonic nanoseconds at one moment are left in the probe map.
     pub(crate) fn read_clocks(&self) -> Result<(), JudgeError> {
         let frame = [0; FRAME_BYTES_MIN];
-        run_tc(&self.ebpf, CLOCK, TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() }).map_err(JudgeError::TestRun)
+        run_tc(&self.ebpf, CLOCK, TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() })
+            .map_err(JudgeError::TestRun)
     }
 }
 
@@ -167,7 +168,9 @@ fn run_xdp(ebpf: &Ebpf, name: &str, options: TestRunOptions<'_>) -> Result<(), S
 
 fn run_tc(ebpf: &Ebpf, name: &str, options: TestRunOptions<'_>) -> Result<(), String> {
     match ebpf.program(name) {
-        Some(Program::SchedClassifier(program)) => program.test_run(options).map(drop).map_err(|error| with_sources(&error)),
+        Some(Program::SchedClassifier(program)) => {
+            program.test_run(options).map(drop).map_err(|error| with_sources(&error))
+        }
         _ => Err(format!("no traffic control program {name}")),
     }
 }
@@ -176,7 +179,9 @@ fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<(), OpenError> {
     let result = match ebpf.program_mut(name) {
         Some(Program::Xdp(program)) => program.load(),
         Some(Program::SchedClassifier(program)) => program.load(),
-        _ => return Err(OpenError::Program { program: name.to_owned(), message: "it is not in the object".to_owned() }),
+        _ => {
+            return Err(OpenError::Program { program: name.to_owned(), message: "it is not in the object".to_owned() });
+        }
     };
     result.map_err(|error| refused(name, &error))
 }
@@ -203,22 +208,25 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The loader cannot set the size of a value, so this one map is made here; the loader then finds it pinned.
-fn make_image_map(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
-    let (path, bytes) = (pins.map("hr_image"), placement.image_words() * size_of::<u32>());
+/// The loader cannot set the size of a value, so these maps are made here; the loader then finds them pinned.
+fn make_sized_maps(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
+    make_map(pins, "hr_image", placement.image_words() * size_of::<u32>(), 2)?;
+    make_map(pins, "hr_rules", placement.rules_bytes(), 2 * placement.cpus)
+}
+
+fn make_map(pins: &Pins, name: &'static str, bytes: usize, entries: u32) -> Result<(), OpenError> {
+    let path = pins.map(name);
     if path.exists() {
         return Ok(());
     }
-    let failed = |source| OpenError::Map { map: "hr_image".to_owned(), source };
-    let size = u32::try_from(bytes).map_err(|_| OpenError::TooLarge { bytes, max: u32::MAX as usize })?;
-    let fd = match sys::create_array("hr_image", size, 2) {
-        Err(error) if error.raw_os_error() == Some(libc::E2BIG) && bytes > IMAGE_BYTES_OLD_KERNELS_MAX => {
-            return Err(OpenError::TooLarge { bytes, max: IMAGE_BYTES_OLD_KERNELS_MAX });
-        }
-        other => other.map_err(failed)?,
-    };
-    let map = MapData::from_fd(fd).map_err(|error| failed(io::Error::other(error)))?;
-    map.pin(&path).map_err(|error| failed(io::Error::other(with_sources(&error))))
+    let failed = |source| OpenError::Map { map: name.to_owned(), source };
+    let too_large = |max| OpenError::TooLarge { map: name, bytes, max };
+    let size = u32::try_from(bytes).map_err(|_| too_large(u32::MAX as usize))?;
+    let map = sys::create_array(name, size, entries).map_err(|error| match error.raw_os_error() {
+        Some(libc::E2BIG) if bytes > IMAGE_BYTES_OLD_KERNELS_MAX => too_large(IMAGE_BYTES_OLD_KERNELS_MAX),
+        _ => failed(error),
+    })?;
+    sys::pin_object(&map, &path).map_err(failed)
 }
 
 /// Maps, by the number of entries that each has.
@@ -229,9 +237,9 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_live", 1),
         ("hr_meta", 2),
         ("hr_image", 2),
-        ("hr_chunks", count(2 * sizes.image.chunks_max)),
-        ("hr_rules", count(2 * sizes.rules()) * placement.cpus),
-        ("hr_reasons", count(HOOKS * REASONS) * placement.cpus),
+        ("hr_chunks", count(2 * placement.chunk_words() / 256).max(1)),
+        ("hr_rules", 2 * placement.cpus),
+        ("hr_reasons", placement.cpus),
         ("hr_gate", 1),
         ("hr_guard", count(GUARD_MAP_ENTRIES)),
         ("hr_join", count(2 * policy::guard::JOIN_ENTRIES_MAX)),

@@ -3,7 +3,7 @@
 use policy::{CompileLimits, Image, TableId};
 use ring::digest::{Context, SHA256};
 
-use crate::{abi::Layout, error::PrepareError};
+use crate::{abi::Count, error::PrepareError};
 
 /// Bytes of one half of the image map beyond which kernels before 6.0 refuse it.
 pub const IMAGE_BYTES_OLD_KERNELS_MAX: usize = 4 << 20;
@@ -19,11 +19,14 @@ pub struct TableSizes {
     pub flows: u32,
     /// Datagrams in fragments that are followed.
     pub fragments: u32,
+    /// Keep the chunks of the address trie in a map of their own, which costs some nanoseconds: the one map with everything else then stays
+    /// below [`IMAGE_BYTES_OLD_KERNELS_MAX`], as kernels before 6.0 demand.
+    pub chunks_apart: bool,
 }
 
 impl Default for TableSizes {
     fn default() -> TableSizes {
-        TableSizes { image: CompileLimits::default(), flows: 65_536, fragments: 8_192 }
+        TableSizes { image: CompileLimits::default(), flows: 65_536, fragments: 8_192, chunks_apart: false }
     }
 }
 
@@ -42,14 +45,15 @@ impl TableSizes {
             verdicts_max: 8_192,
             rules_max: 8_192,
         };
-        TableSizes { image, flows: 4_096, fragments: 1_024 }
+        TableSizes { image, flows: 4_096, fragments: 1_024, chunks_apart: true }
     }
 
     /// Refuses an image that does not fit.
     pub(crate) fn fits(&self, image: &Image) -> Result<(), PrepareError> {
-        let tables = image.tables.each().map(|(table, _)| {
-            (table.name(), image.tables.elements(table), self.image.elements(table))
-        });
+        let tables = image
+            .tables
+            .each()
+            .map(|(table, _)| (table.name(), image.tables.elements(table), self.image.elements(table)));
         let mut all = tables.chain([("rules", image.rules.len(), self.rules())]);
         match all.find(|(_, needed, available)| needed > available) {
             Some((table, needed, available)) => Err(PrepareError::TooLarge { table, needed, available }),
@@ -63,8 +67,8 @@ impl TableSizes {
     }
 }
 
-/// The tables of the image map in the order in which they lie in a half. Chunks have a map of their own.
-const IN_IMAGE: [TableId; 11] = [
+/// The tables in the order in which they lie in a half.
+const ORDER: [TableId; 12] = [
     TableId::Root4,
     TableId::Root6,
     TableId::Ports,
@@ -76,6 +80,7 @@ const IN_IMAGE: [TableId; 11] = [
     TableId::Cells,
     TableId::Vcells,
     TableId::Skips,
+    TableId::Chunks,
 ];
 
 /// Where the tables lie.
@@ -86,10 +91,17 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
+    /// Whether the chunks lie with the other tables.
+    pub(crate) fn chunks_inside(&self) -> bool {
+        !self.sizes.chunks_apart
+    }
+
     /// First word of a table in a half of its map.
     pub(crate) fn offset(&self, table: TableId) -> usize {
-        IN_IMAGE.iter().take_while(|before| **before != table).map(|before| self.words(*before)).sum::<usize>()
-            * usize::from(table != TableId::Chunks)
+        if table == TableId::Chunks && self.sizes.chunks_apart {
+            return 0;
+        }
+        ORDER.iter().take_while(|before| **before != table).map(|before| self.words(*before)).sum()
     }
 
     /// Words that a table may have.
@@ -100,59 +112,35 @@ impl Placement {
 
     /// Words of one half of the image map.
     pub(crate) fn image_words(&self) -> usize {
-        IN_IMAGE.iter().map(|table| self.words(*table)).sum()
+        let all: usize = ORDER.iter().map(|table| self.words(*table)).sum();
+        if self.sizes.chunks_apart { all - self.words(TableId::Chunks) } else { all }
     }
 
-    /// Words of one half of the chunk map.
+    /// Words of one half of the map of chunks.
     pub(crate) fn chunk_words(&self) -> usize {
-        self.words(TableId::Chunks)
+        if self.sizes.chunks_apart { self.words(TableId::Chunks) } else { 0 }
     }
 
-    /// The placement as programs know it.
-    pub(crate) fn layout(&self) -> Layout {
-        let at = |table| word(self.offset(table));
-        let len = |table: TableId| word(self.sizes.image.elements(table) * table.width());
-        Layout {
-            root4: at(TableId::Root4),
-            root6: at(TableId::Root6),
-            skips: at(TableId::Skips),
-            classes: at(TableId::Classes),
-            base: at(TableId::Base),
-            cells: at(TableId::Cells),
-            ports: at(TableId::Ports),
-            pairs: at(TableId::Pairs),
-            vbase: at(TableId::Vbase),
-            vcells: at(TableId::Vcells),
-            verdicts: at(TableId::Verdicts),
-            skips_len: len(TableId::Skips),
-            classes_len: len(TableId::Classes),
-            base_len: len(TableId::Base),
-            cells_len: len(TableId::Cells),
-            ports_len: len(TableId::Ports),
-            pairs_len: len(TableId::Pairs),
-            vbase_len: len(TableId::Vbase),
-            vcells_len: len(TableId::Vcells),
-            verdicts_len: len(TableId::Verdicts),
-            chunks: word(self.sizes.image.chunks_max),
-            rules: word(self.sizes.rules()),
-            cpus: self.cpus,
-        }
+    /// Bytes of the counters of one processor and half.
+    pub(crate) fn rules_bytes(&self) -> usize {
+        self.sizes.rules() * size_of::<Count>()
     }
 
     /// The name of the directory of maps: two sets of maps with the same name can be used by the same programs. It changes with the
     /// structs and maps of the C headers and with the sizes.
     pub(crate) fn fingerprint(&self) -> String {
         let mut context = Context::new(&SHA256);
-        for source in [include_str!("../bpf/structs.h"), include_str!("../bpf/maps.h"), include_str!("../bpf/consts.h")] {
+        for source in [
+            include_str!("../bpf/structs.h"),
+            include_str!("../bpf/maps.h"),
+            include_str!("../bpf/consts.h"),
+            include_str!("../bpf/reasons.h"),
+        ] {
             context.update(source.as_bytes());
         }
-        context.update(format!("{:?} {:?}", self.sizes, self.layout()).as_bytes());
+        context.update(format!("{:?} {} {ORDER:?}", self.sizes, self.cpus).as_bytes());
         context.finish().as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-fn word(value: usize) -> u32 {
-    u32::try_from(value).expect("tables are far below 16 GiB")
 }
 
 #[cfg(test)]
@@ -164,13 +152,12 @@ mod tests {
     fn tables_of_a_half_do_not_overlap() {
         let placement = Placement { sizes: TableSizes::default(), cpus: 4 };
         let mut spans: Vec<(usize, usize)> =
-            IN_IMAGE.iter().map(|table| (placement.offset(*table), placement.words(*table))).collect();
+            ORDER.iter().map(|table| (placement.offset(*table), placement.words(*table))).collect();
         spans.sort_unstable();
         for pair in spans.windows(2) {
             assert_eq!(pair[0].0 + pair[0].1, pair[1].0);
         }
-        assert_eq!(IN_IMAGE.len() + 1, TABLES.len());
-        assert_eq!(placement.offset(TableId::Chunks), 0);
+        assert_eq!(ORDER.len(), TABLES.len());
     }
 
     #[test]

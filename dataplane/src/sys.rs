@@ -135,20 +135,21 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 }
 
 /// Attaches a program to an interface.
-pub(crate) fn create_link(program: impl AsFd, ifindex: u32, kind: LinkKind) -> io::Result<OwnedFd> {
+pub(crate) fn create_link(program: &impl AsFd, ifindex: u32, kind: LinkKind) -> io::Result<OwnedFd> {
     let LinkKind { attach_type, flags } = kind;
-    let mut attr = LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags, ..LinkCreate::default() };
+    let mut attr =
+        LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags, ..LinkCreate::default() };
     owned(bpf(BPF_LINK_CREATE, &mut attr)?)
 }
 
 /// Exchanges the program of a link: every packet meets the old one or the new one.
-pub(crate) fn update_link(link: impl AsFd, program: impl AsFd) -> io::Result<()> {
+pub(crate) fn update_link(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
     let mut attr = LinkUpdate { link_fd: raw(link)?, new_prog_fd: raw(program)?, ..LinkUpdate::default() };
     bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
 /// Pins an object at a path.
-pub(crate) fn pin_object(object: impl AsFd, path: &Path) -> io::Result<()> {
+pub(crate) fn pin_object(object: &impl AsFd, path: &Path) -> io::Result<()> {
     let name = c_path(path)?;
     let mut attr = ObjectPath { pathname: name.as_ptr() as u64, bpf_fd: raw(object)?, file_flags: 0 };
     bpf(BPF_OBJ_PIN, &mut attr).map(drop)
@@ -166,7 +167,7 @@ fn c_path(path: &Path) -> io::Result<CString> {
 }
 
 /// What the kernel says of a link.
-pub(crate) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
+pub(crate) fn link_info(link: &impl AsFd) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
     let mut attr = InfoByFd {
         fd: raw(link)?,
@@ -177,7 +178,7 @@ pub(crate) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
     Ok(info)
 }
 
-fn raw(fd: impl AsFd) -> io::Result<u32> {
+fn raw(fd: &impl AsFd) -> io::Result<u32> {
     u32::try_from(fd.as_fd().as_raw_fd()).map_err(io::Error::other)
 }
 
@@ -202,7 +203,7 @@ unsafe impl Send for Mapped {}
 
 impl Mapped {
     /// Maps `words` words of the array.
-    pub(crate) fn new(map: impl AsFd, words: usize) -> io::Result<Mapped> {
+    pub(crate) fn new(map: &impl AsFd, words: usize) -> io::Result<Mapped> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory that Rust knows of.
         let start = unsafe { mmap(std::ptr::null_mut(), words * size_of::<u32>(), protection, flags, map, 0) }?;

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
-    maps::{HashMap, Map, MapData, lpm_trie::{Key, LpmTrie}},
+    maps::{
+        HashMap, Map, MapData,
+        lpm_trie::{Key, LpmTrie},
+    },
     programs::{Program, Xdp},
 };
 use policy::Flow;
@@ -63,9 +66,8 @@ impl Bench {
         for (name, count) in &entries {
             loader.map_max_entries(name, *count).map_pin_path(name, kernel.map_pin(name));
         }
-        let layout = kernel.layout();
-        loader.override_global("hr_layout", &layout, true);
-        let mut ebpf = loader.load(OBJECT).map_err(|error| failed(&error))?;
+        let object = kernel.with_settings(OBJECT);
+        let mut ebpf = loader.load(&object).map_err(|error| failed(&error))?;
         for (_, program) in ebpf.programs_mut() {
             if let Program::Xdp(program) = program {
                 program.load().map_err(|error| failed(&error))?;
@@ -111,12 +113,7 @@ impl Bench {
 
     fn answer(&self, index: usize) -> BulkAnswer {
         let word = |offset: usize| self.cells.load(index * CELL_WORDS + 9 + offset);
-        BulkAnswer {
-            in_flags: word(0),
-            out_flags: word(1),
-            rules: (word(2), word(3)),
-            trial: (word(4), word(5)),
-        }
+        BulkAnswer { in_flags: word(0), out_flags: word(1), rules: (word(2), word(3)), trial: (word(4), word(5)) }
     }
 
     /// Nanoseconds for one run of a program on a frame, as the kernel measures over `repeat` runs, and what it returned.
@@ -140,7 +137,8 @@ impl Bench {
         verdicts: &BTreeMap<(u32, u32, u16), u32>,
     ) -> Result<(), BenchError> {
         let lpm = self.ebpf.map_mut("hr_ref_lpm").ok_or_else(|| BenchError("no trie".to_owned()))?;
-        let mut lpm: LpmTrie<&mut MapData, u32, u32> = lpm.try_into().map_err(|error: aya::maps::MapError| failed(&error))?;
+        let mut lpm: LpmTrie<&mut MapData, u32, u32> =
+            lpm.try_into().map_err(|error: aya::maps::MapError| failed(&error))?;
         for ((address, bits), identity) in prefixes {
             let key = Key::new(u32::from(*bits), u32::from_ne_bytes(address.octets()));
             lpm.insert(&key, identity, 0).map_err(|error| failed(&error))?;

@@ -33,7 +33,8 @@ mod tests {
     fn only_pairs_of_ours_count() {
         let table = "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n\
                      eth0.5         | 5  | eth0\neth0.6         | 6  | eth0\n";
-        let of = |name: &str, ifindex| LocalInterface { name: name.to_owned(), ifindex, role: Role::Vip, addresses: vec![] };
+        let of =
+            |name: &str, ifindex| LocalInterface { name: name.to_owned(), ifindex, role: Role::Vip, addresses: vec![] };
         let found = parse(table, &[of("eth0", 2), of("eth0.5", 7)]);
         assert_eq!(found, BTreeMap::from([((2, 5), 7)]));
         assert!(parse("", &[]).is_empty());

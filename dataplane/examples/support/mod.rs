@@ -69,10 +69,16 @@ impl Prefixes {
     /// Each segment lets in three others at the port; everything else is denied.
     pub(crate) fn image(&self) -> Image {
         let count = self.segments();
-        let mut text = String::from("apiVersion: hedgerow/v1\nkind: Settings\nmetadata: {name: cluster}\nspec: {defaultAction: deny}\n");
+        let mut text = String::from(
+            "apiVersion: hedgerow/v1\nkind: Settings\nmetadata: {name: cluster}\nspec: {defaultAction: deny}\n",
+        );
         for segment in 0..count {
-            let addresses: Vec<String> =
-                self.list.iter().filter(|p| p.2 == segment).map(|(address, bits, _)| format!("{address}/{bits}")).collect();
+            let addresses: Vec<String> = self
+                .list
+                .iter()
+                .filter(|p| p.2 == segment)
+                .map(|(address, bits, _)| format!("{address}/{bits}"))
+                .collect();
             let peers: Vec<String> = peers_of(segment, count).map(|peer| format!("{{segment: s{peer}}}")).collect();
             let peers = peers.join(", ");
             write!(
@@ -85,7 +91,8 @@ impl Prefixes {
             )
             .expect("a string can be written to");
         }
-        let documents = parse(&[SourceText { name: "bench.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
+        let documents =
+            parse(&[SourceText { name: "bench.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
         let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
         compile(&model, &[], &policy::CompileLimits::default()).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -93,7 +100,8 @@ impl Prefixes {
     /// The same for the reference: prefix to identity, and the identities that may talk.
     pub(crate) fn reference(&self) -> (BTreeMap<(Ipv4Addr, u8), u32>, BTreeMap<(u32, u32, u16), u32>) {
         let identity = |segment: usize| u32::try_from(segment).expect("few segments") + 1;
-        let prefixes = self.list.iter().map(|(address, bits, segment)| ((*address, *bits), identity(*segment))).collect();
+        let prefixes =
+            self.list.iter().map(|(address, bits, segment)| ((*address, *bits), identity(*segment))).collect();
         let count = self.segments();
         let allowed = (0..count).flat_map(|segment| {
             peers_of(segment, count).map(move |peer| ((identity(peer), identity(segment), PORT), 1))

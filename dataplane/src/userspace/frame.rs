@@ -108,7 +108,11 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Packet> {
 /// What an ICMP error quotes, if it quotes a packet that the addressee of the error has sent.
 pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
     let mut quoted = Packet::blank(packet.at + 8);
-    if packet.is_v6() { quoted.quoted_ip6(frame)? } else { quoted.quoted_ip4(frame)? }
+    if packet.is_v6() {
+        quoted.quoted_ip6(frame)?
+    } else {
+        quoted.quoted_ip4(frame)?
+    }
     if quoted.src != packet.dst {
         return None;
     }
@@ -178,13 +182,7 @@ impl Packet {
 
     /// The part that policy looks at.
     pub(crate) fn flow(&self) -> Flow {
-        Flow {
-            src: self.src,
-            dst: self.dst,
-            protocol: self.protocol,
-            src_port: self.src_port,
-            dst_port: self.dst_port,
-        }
+        Flow { src: self.src, dst: self.dst, protocol: self.protocol, src_port: self.src_port, dst_port: self.dst_port }
     }
 
     pub(crate) fn bare_syn(&self) -> bool {

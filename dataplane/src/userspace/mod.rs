@@ -18,7 +18,8 @@ use self::{
 };
 use crate::{
     enforcer::{
-        Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, Prepared, Timeouts,
+        Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, Prepared,
+        Timeouts,
     },
     error::{
         ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, PrepareError,

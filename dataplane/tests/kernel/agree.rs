@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use dataplane::{
-    Enforcer, Hook, TableSizes, Timeouts, Userspace,
+    Enforcer, Hook, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, Userspace, XdpMode,
     testing::{BULK_MAX, Bench, BulkAnswer, frame_of},
 };
 use identity::Role;
@@ -51,11 +51,19 @@ fn decision(image: &Image, answer: &BulkAnswer) -> Decision {
 
 #[test]
 fn three_evaluators_agree_on_a_million_pairs() {
+    // With the chunks inside the image, and apart as on kernels before 6.0.
+    for chunks_apart in [false, true] {
+        agree(TableSizes { chunks_apart, ..TableSizes::small() });
+    }
+}
+
+fn agree(sizes: TableSizes) {
     if lab::skipped() {
         return;
     }
     let lab = Lab::new();
-    let mut kernel = lab::open(&lab);
+    let config = KernelConfig { sizes, ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
+    let mut kernel = Kernel::open(config).unwrap();
     let mut bench = Bench::open(&kernel).unwrap();
     let per_policy = PAIRS_MIN.div_ceil(usize::try_from(POLICIES).unwrap()).min(BULK_MAX);
     let mut compared = 0;

@@ -73,7 +73,8 @@ fn g0_sync_flows_pass_under_deny_all_and_nothing_else_does() {
     // A TCP channel, in the direction in which the peer connects.
     let listener = TcpListener::bind((HERE_V4, 10_000)).unwrap();
     let echo = lab.at_peer(|| {
-        let mut stream = TcpStream::connect_timeout(&(HERE_V4.parse::<IpAddr>().unwrap(), 10_000).into(), Duration::from_secs(10));
+        let mut stream =
+            TcpStream::connect_timeout(&(HERE_V4.parse::<IpAddr>().unwrap(), 10_000).into(), Duration::from_secs(10));
         let stream = stream.as_mut().unwrap();
         stream.write_all(b"sync").unwrap();
         true
@@ -84,7 +85,8 @@ fn g0_sync_flows_pass_under_deny_all_and_nothing_else_does() {
     // A port beside it is none.
     let _other = TcpListener::bind((HERE_V4, 10_001)).unwrap();
     let refused = lab.at_peer(|| {
-        TcpStream::connect_timeout(&(HERE_V4.parse::<IpAddr>().unwrap(), 10_001).into(), Duration::from_millis(300)).is_err()
+        TcpStream::connect_timeout(&(HERE_V4.parse::<IpAddr>().unwrap(), 10_001).into(), Duration::from_millis(300))
+            .is_err()
     });
     assert!(refused);
     // The cluster's own port.
@@ -112,7 +114,8 @@ fn g0_vrrp_passes_by_protocol_number_and_only_with_its_time_to_live() {
         lab.at_peer(|| {
             use rustix::net::{AddressFamily, Protocol, SendFlags, SocketType, sendto, socket, sockopt};
             let vrrp = Protocol::from_raw(112.try_into().unwrap());
-            let socket: std::os::fd::OwnedFd = socket(AddressFamily::INET, SocketType::RAW, Some::<Protocol>(vrrp)).unwrap();
+            let socket: std::os::fd::OwnedFd =
+                socket(AddressFamily::INET, SocketType::RAW, Some::<Protocol>(vrrp)).unwrap();
             sockopt::set_ip_multicast_ttl(&socket, ttl).unwrap();
             let group: std::net::SocketAddr = "224.0.0.18:0".parse().unwrap();
             sendto(&socket, &[0x31, 51, 100, 1, 0, 10, 0, 0], SendFlags::empty(), &group).unwrap();

@@ -9,8 +9,8 @@ use std::{
     thread,
 };
 
-use identity::Role;
 use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
+use identity::Role;
 use policy::{Direction, Image, LocalInterface, image::NONE};
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
@@ -61,7 +61,8 @@ impl Lab {
         let directory = tempfile::tempdir().unwrap();
         mount("bpf", directory.path(), "bpf", MountFlags::empty(), None).unwrap();
         let mut child = Command::new("unshare");
-        let child = child.args(["--net", "sh", "-c", "echo; exec sleep infinity"]).stdout(Stdio::piped()).spawn().unwrap();
+        let child =
+            child.args(["--net", "sh", "-c", "echo; exec sleep infinity"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut peer = Peer(child);
         // The line says that the namespace is there.
         std::io::Read::read_exact(peer.0.stdout.as_mut().unwrap(), &mut [0]).unwrap();

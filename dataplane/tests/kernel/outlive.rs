@@ -126,13 +126,17 @@ fn g20_a_foreign_detach_is_noticed_and_repaired() {
         let lab = Lab::new();
         let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
         activate(&mut kernel, 1, &deny_all());
-        let states = |kernel: &mut Kernel| kernel.check_hooks().unwrap().into_iter().map(|s| s.state).collect::<Vec<_>>();
+        let states =
+            |kernel: &mut Kernel| kernel.check_hooks().unwrap().into_iter().map(|s| s.state).collect::<Vec<_>>();
         assert_eq!(states(&mut kernel), [HookState::Attached, HookState::Attached]);
         match tc {
             TcMode::Clsact => run(&format!("tc qdisc del dev {} clsact", lab::HERE)),
             TcMode::Auto => {
                 let pins = lab.bpffs.join("hedgerow/links");
-                run(&format!("for pin in $(find {} -type f); do bpftool link detach pinned $pin; done", pins.display()));
+                run(&format!(
+                    "for pin in $(find {} -type f); do bpftool link detach pinned $pin; done",
+                    pins.display()
+                ));
             }
         }
         assert!(answers(THERE_V4), "detached");

@@ -60,7 +60,8 @@ spec:
     - {{name: web, action: allow, to: [{{segment: shop}}], services: [{{protocol: tcp, port: 443}}]}}
 {extra}"
     );
-    let documents = parse(&[SourceText { name: "test.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
+    let documents =
+        parse(&[SourceText { name: "test.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
     let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
     compile(&model, &[], &CompileLimits::default()).unwrap()
 }
@@ -164,7 +165,11 @@ fn after_a_fail_over_established_tcp_goes_on() {
     let mut bed = Bed::new(&servers(""));
     let to_server = flow((NODE, 40_000), (BACKEND, 8080), 6);
     assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), ACK), Reason::PickedUp);
-    assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), SYN_ACK), Reason::Denied, "an opening is not picked up");
+    assert_eq!(
+        bed.ask(Direction::Ingress, &to_server.reverse(), SYN_ACK),
+        Reason::Denied,
+        "an opening is not picked up"
+    );
     let from_client = flow((CLIENT, 50_000), (VIP, 443), 6);
     assert_eq!(bed.ask(Direction::Ingress, &from_client, ACK), Reason::Allowed);
     assert_eq!(bed.ask(Direction::Egress, &from_client.reverse(), ACK), Reason::Reply);
@@ -233,5 +238,9 @@ fn icmp_errors_follow_the_flow_that_they_quote() {
     let answer = flow((VIP, 443), (CLIENT, 50_000), 6);
     assert_eq!(ask(&error(&answer, VIP)), Reason::Quoted);
     assert_eq!(ask(&error(&request, VIP)), Reason::Denied, "told to somebody who has not sent it");
-    assert_eq!(ask(&error(&flow((NODE, 40_000), (BACKEND, 22), 6), NODE)), Reason::Denied, "about a flow that may not be");
+    assert_eq!(
+        ask(&error(&flow((NODE, 40_000), (BACKEND, 22), 6), NODE)),
+        Reason::Denied,
+        "about a flow that may not be"
+    );
 }

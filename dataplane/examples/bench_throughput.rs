@@ -1,0 +1,299 @@
+//! What a packet costs that arrives at one end of a veth pair, dropped or passed by Hedgerow, by nftables and by programs that do
+//! nothing else: each on a pair of its own, the same frames, in turn, several times, and the median counts.
+//! `cargo xtask bench throughput` runs it; it needs root and nft.
+//!
+//! Frames are injected by the kernel at the other end. What passes ends in the IP layer, for it is addressed to another host: the
+//! shortest way there is, so that nothing hides what a filter costs. Figures include the injection, which is the same for all.
+
+#![expect(clippy::print_stdout, reason = "a measurement prints")]
+
+#[path = "peers/guarded.rs"]
+mod guarded;
+#[path = "peers/inject.rs"]
+mod inject;
+#[path = "peers/rules.rs"]
+mod rules;
+#[path = "peers/world.rs"]
+mod world;
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::OwnedFd,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use dataplane::{XdpMode, testing::frame_of};
+use guarded::Guarded;
+use inject::{Answer, attach, load, receive_offload_on, send};
+use policy::{CompileLimits, Flow, compile};
+use rules::{Form, Rules};
+use world::{median, run, veth, verdict};
+
+const ROUNDS: usize = 9;
+const SIZES: [usize; 3] = [10, 1_000, 10_000];
+/// The time that one figure may take, and the packets that it takes at most and at least.
+const FIGURE_NS: f64 = 100e6;
+const PACKETS_MAX: f64 = 300_000.0;
+const PACKETS_MIN: f64 = 256.0;
+/// Packets by which it is seen whether a filter passes them, and how many it is worth measuring.
+const PROBES: u32 = 64;
+/// Frames that the kernel injects between two turns of the receiver; fewer where one takes long, for beyond 2 ms a turn is ended.
+const BATCH: u32 = 64;
+const BATCH_SLOW: u32 = 4;
+const SLOW_NS: f64 = 10_000.0;
+/// Longest wait until what was injected has been received.
+const DRAIN: Duration = Duration::from_secs(5);
+
+const SYN: u8 = 0x02;
+/// Where packets are addressed to; nobody's.
+const SERVICE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// No rule speaks of it.
+const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
+
+/// What filters a pair.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filter {
+    Nothing,
+    Program(Answer),
+    Hedgerow(XdpMode, usize),
+    Nftables(Form, usize),
+}
+
+impl Filter {
+    fn all() -> Vec<Filter> {
+        let mut all = vec![Filter::Nothing];
+        all.extend([Answer::XdpDrop, Answer::XdpPass, Answer::TcxPass].map(Filter::Program));
+        all.extend(SIZES.map(|count| Filter::Hedgerow(XdpMode::Native, count)));
+        all.push(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
+        for form in [Form::Hash, Form::Intervals, Form::Linear] {
+            all.extend(SIZES.map(|count| Filter::Nftables(form, count)));
+        }
+        all
+    }
+
+    fn name(self) -> String {
+        match self {
+            Filter::Nothing => "no filter".to_owned(),
+            Filter::Program(Answer::XdpDrop) => "XDP program that drops".to_owned(),
+            Filter::Program(Answer::TcxPass) => "TCX program that passes".to_owned(),
+            Filter::Program(_) => "XDP program that passes".to_owned(),
+            Filter::Hedgerow(XdpMode::Off, count) => format!("Hedgerow by TCX, {count} rules"),
+            Filter::Hedgerow(_, count) => format!("Hedgerow by XDP, {count} rules"),
+            Filter::Nftables(Form::Linear, count) => format!("nftables, {count} rules"),
+            Filter::Nftables(Form::Hash, count) => format!("nftables, verdict map, hash, {count}"),
+            Filter::Nftables(Form::Intervals, count) => format!("nftables, verdict map, intervals, {count}"),
+        }
+    }
+
+    /// Whether it is measured with packets that are to pass, or to be dropped.
+    fn takes(self, pass: bool) -> bool {
+        match self {
+            Filter::Nothing | Filter::Program(Answer::XdpPass | Answer::TcxPass) => pass,
+            Filter::Program(_) => !pass,
+            Filter::Hedgerow(..) | Filter::Nftables(..) => true,
+        }
+    }
+
+    fn rules(self) -> usize {
+        match self {
+            Filter::Hedgerow(_, count) | Filter::Nftables(_, count) => count,
+            _ => SIZES[0],
+        }
+    }
+}
+
+/// What keeps a filter attached.
+enum Attached {
+    Nothing,
+    Link { _link: OwnedFd },
+    Hedgerow { _kernel: Box<Guarded> },
+}
+
+/// A filter on a pair of its own.
+struct Pair {
+    filter: Filter,
+    far: String,
+    near: u32,
+    rules: Rules,
+    _attached: Attached,
+    /// Nanoseconds, dropped and passed, one a round.
+    times: [Vec<f64>; 2],
+}
+
+impl Pair {
+    fn make(number: usize, filter: Filter, bpffs: &Path) -> Pair {
+        let (near, far) = (format!("near{number}"), format!("far{number}"));
+        let (near_index, far_index) = veth(&near, &far);
+        receive_offload_on(&far);
+        let rules = Rules::random(filter.rules(), 1);
+        let attached = match filter {
+            Filter::Nothing => Attached::Nothing,
+            Filter::Program(answer) => Attached::Link { _link: attach(answer, far_index) },
+            Filter::Hedgerow(mode, _) => {
+                let image = compile(&rules.model(), &[], &CompileLimits::default());
+                let mut kernel = Guarded::open(bpffs, &far, far_index, mode);
+                kernel.replace(&image.unwrap_or_else(|error| panic!("{error}")));
+                Attached::Hedgerow { _kernel: Box::new(kernel) }
+            }
+            Filter::Nftables(form, _) => {
+                run("nft -f -", &rules.script(form, &far));
+                Attached::Nothing
+            }
+        };
+        Pair { filter, far, near: near_index, rules, _attached: attached, times: Default::default() }
+    }
+
+    /// A frame that is let in by the rule in the middle, or by none.
+    fn frame(&self, pass: bool, to: [u8; 6]) -> Vec<u8> {
+        let (host, dst_port) = self.rules.list[self.rules.list.len() / 2];
+        let src = if pass { host } else { STRANGER };
+        let (src, dst) = (IpAddr::V4(src), IpAddr::V4(SERVICE));
+        let mut frame = frame_of(&Flow { src, dst, protocol: 6, src_port: 40_000, dst_port }, SYN);
+        frame[..6].copy_from_slice(&to);
+        frame
+    }
+
+    /// Sends, waits until all was received, and returns the nanoseconds for one.
+    fn send(&self, program: &OwnedFd, frame: &[u8], packets: u32, slow: bool) -> f64 {
+        let before = received(&self.far);
+        let batch = if slow { BATCH_SLOW } else { BATCH };
+        let start = Instant::now();
+        let each = send(program, self.near, frame, packets, batch);
+        let mut late = 0.0;
+        while received(&self.far) - before < u64::from(packets) {
+            assert!(start.elapsed() < DRAIN, "{}: {} of {packets} arrived", self.far, received(&self.far) - before);
+            sleep(Duration::from_micros(100));
+            late = start.elapsed().as_secs_f64() * 1e9 / f64::from(packets);
+        }
+        each.max(late)
+    }
+
+    /// That the filter does what it is measured for: frames to this host are counted by its IP layer.
+    fn check(&self, program: &OwnedFd, pass: bool) {
+        let frame = self.frame(pass, mac(&self.far));
+        let before = ip_received();
+        self.send(program, &frame, PROBES, true);
+        let passed = ip_received() - before;
+        let expected = if pass { u64::from(PROBES) } else { 0 };
+        assert_eq!(passed, expected, "{}: of {PROBES} packets", self.filter.name());
+    }
+
+    fn measure(&mut self, program: &OwnedFd, pass: bool) {
+        let frame = self.frame(pass, [0x02, 0, 0, 0, 0, 0x99]);
+        let estimate = self.send(program, &frame, PROBES, true);
+        let packets = (FIGURE_NS / estimate).clamp(PACKETS_MIN, PACKETS_MAX);
+        #[expect(clippy::cast_possible_truncation, reason = "clamped")]
+        #[expect(clippy::cast_sign_loss, reason = "clamped")]
+        let packets = packets as u32;
+        let each = self.send(program, &frame, packets, estimate > SLOW_NS);
+        self.times[usize::from(pass)].push(each);
+    }
+}
+
+fn mac(interface: &str) -> [u8; 6] {
+    let output = std::process::Command::new("ip").args(["-o", "link", "show", "dev", interface]).output();
+    let text = String::from_utf8(output.expect("ip runs").stdout).expect("ip prints text");
+    let after = text.split("link/ether ").nth(1).expect("an Ethernet address");
+    let octets: Vec<u8> = after[..17].split(':').map(|two| u8::from_str_radix(two, 16).expect("hex")).collect();
+    octets.try_into().expect("six octets")
+}
+
+/// Frames that an interface has received, dropped ones included.
+fn received(interface: &str) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/dev").expect("interfaces have counters");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'));
+    let words = line.expect("the interface is there").split_whitespace();
+    words.skip(1).map(|word| word.parse().expect("a number")).next().expect("a counter")
+}
+
+/// Packets that the IP layer has taken.
+fn ip_received() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").expect("IP has counters");
+    let line = text.lines().filter(|line| line.starts_with("Ip:")).nth(1).expect("names, then counters");
+    line.split_whitespace().nth(3).and_then(|word| word.parse().ok()).expect("InReceives")
+}
+
+/// The figures of one direction of verdict.
+struct Figures(Vec<(Filter, f64)>);
+
+impl Figures {
+    fn of(&self, filter: Filter) -> f64 {
+        self.0.iter().find(|(one, _)| *one == filter).expect("it was measured").1
+    }
+
+    /// The slowest of Hedgerow by XDP, over all numbers of rules.
+    fn worst(&self) -> f64 {
+        SIZES.map(|count| self.of(Filter::Hedgerow(XdpMode::Native, count))).into_iter().fold(0.0, f64::max)
+    }
+
+    /// The best that nftables can do with so many rules.
+    fn best_set(&self, count: usize) -> f64 {
+        let forms = [Form::Hash, Form::Intervals];
+        forms.map(|form| self.of(Filter::Nftables(form, count))).into_iter().fold(f64::MAX, f64::min)
+    }
+
+    fn print(&self) {
+        for (filter, ns) in &self.0 {
+            println!("  {:<44} {ns:>10.0} ns {:>10.0} packets/s", filter.name(), 1e9 / ns);
+        }
+    }
+}
+
+fn figures(pairs: &[Pair], pass: bool) -> Figures {
+    let of_pair = |pair: &Pair| (pair.filter, median(pair.times[usize::from(pass)].clone()));
+    Figures(pairs.iter().filter(|pair| pair.filter.takes(pass)).map(of_pair).collect())
+}
+
+fn targets(dropped: &Figures, passed: &Figures) {
+    println!("\ntargets, over all numbers of rules");
+    verdict("dropping: Hedgerow over XDP that drops", dropped.worst() / dropped.of(Filter::Program(Answer::XdpDrop)), 1.1);
+    for count in &SIZES[1..] {
+        let ours = dropped.of(Filter::Hedgerow(XdpMode::Native, *count));
+        verdict(&format!("dropping, {count} rules: Hedgerow over nftables' best set"), ours / dropped.best_set(*count), 0.5);
+    }
+    verdict("passing: Hedgerow over XDP that passes", passed.worst() / passed.of(Filter::Program(Answer::XdpPass)), 1.1);
+    let by_tcx = passed.of(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
+    verdict("passing: Hedgerow by TCX over TCX that passes", by_tcx / passed.of(Filter::Program(Answer::TcxPass)), 1.1);
+    println!("\nbeside");
+    for count in SIZES {
+        let ours = Filter::Hedgerow(XdpMode::Native, count);
+        let linear = Filter::Nftables(Form::Linear, count);
+        println!(
+            "  {count} rules: Hedgerow is {:.1}x as fast as nftables' rules dropping, {:.1}x passing; {:.1}x its best set passing",
+            dropped.of(linear) / dropped.of(ours),
+            passed.of(linear) / passed.of(ours),
+            passed.best_set(count) / passed.of(ours)
+        );
+    }
+}
+
+fn main() {
+    let bpffs = world::enter();
+    let program = load(Answer::XdpSend);
+    let filters = Filter::all().into_iter().enumerate();
+    let mut pairs: Vec<Pair> = filters.map(|(number, filter)| Pair::make(number, filter, &bpffs)).collect();
+    for pair in &pairs {
+        for pass in [false, true].into_iter().filter(|pass| pair.filter.takes(*pass)) {
+            pair.check(&program, pass);
+        }
+    }
+    for _ in 0..ROUNDS {
+        for pair in &mut pairs {
+            for pass in [false, true] {
+                if pair.filter.takes(pass) {
+                    pair.measure(&program, pass);
+                }
+            }
+        }
+    }
+    let (dropped, passed) = (figures(&pairs, false), figures(&pairs, true));
+    println!("one packet on a veth pair, injection included, in turn, median of {ROUNDS}");
+    println!("\ndropped (TCP SYN from a host of which no rule speaks)");
+    dropped.print();
+    println!("\npassed (TCP SYN that the rule in the middle allows)");
+    passed.print();
+    targets(&dropped, &passed);
+}

@@ -1,0 +1,97 @@
+//! Numbers that are written into the programs' instructions before they are loaded: `bpf/settings.h`. A program then needs no memory
+//! access to learn where a table lies, and the verifier knows the bound that an index was compared with.
+
+use policy::TableId;
+
+use crate::{elf, sizes::Placement};
+
+/// The number in the place of setting 0.
+const MARK: u32 = 0x7e57_0000;
+/// `BPF_ALU | BPF_MOV | BPF_K`: the instruction that holds a mark.
+const MOVE_IMMEDIATE: u8 = 0xb4;
+/// Bytes of an instruction.
+const INSTRUCTION_BYTES: usize = 8;
+
+/// In the order of `enum hr_setting`: where each table begins, how many elements it may have, and the rest.
+const TABLES: [(TableId, &str); 12] = [
+    (TableId::Root4, "ROOT4"),
+    (TableId::Root6, "ROOT6"),
+    (TableId::Chunks, "CHUNKS"),
+    (TableId::Skips, "SKIPS"),
+    (TableId::Classes, "CLASSES"),
+    (TableId::Base, "BASE"),
+    (TableId::Cells, "CELLS"),
+    (TableId::Ports, "PORTS"),
+    (TableId::Pairs, "PAIRS"),
+    (TableId::Vbase, "VBASE"),
+    (TableId::Vcells, "VCELLS"),
+    (TableId::Verdicts, "VERDICTS"),
+];
+
+/// Tables of a fixed size have no setting that says how large they are.
+fn is_fixed(table: TableId) -> bool {
+    matches!(table, TableId::Root4 | TableId::Root6 | TableId::Ports)
+}
+
+/// Every setting by name, in the order of the header.
+fn settings(placement: &Placement) -> Vec<(String, usize)> {
+    let at = TABLES.iter().map(|(table, name)| (format!("{name}_AT"), placement.offset(*table) * size_of::<u32>()));
+    let max = TABLES.iter().filter(|(table, _)| !is_fixed(*table));
+    let max = max.map(|(table, name)| (format!("{name}_MAX"), placement.sizes.image.elements(*table)));
+    let rest = [
+        ("RULES_MAX".to_owned(), placement.sizes.rules()),
+        ("CHUNKS_INSIDE".to_owned(), usize::from(placement.chunks_inside())),
+    ];
+    at.chain(max).chain(rest).collect()
+}
+
+/// A copy of an object file with the settings of a placement in it.
+pub(crate) fn written_into(object: &[u8], placement: &Placement) -> Vec<u8> {
+    let mut object = object.to_vec();
+    let settings = settings(placement);
+    for section in elf::code_sections(&object) {
+        for instruction in object[section].chunks_exact_mut(INSTRUCTION_BYTES) {
+            let immediate = u32::from_le_bytes([instruction[4], instruction[5], instruction[6], instruction[7]]);
+            let setting = immediate.checked_sub(MARK).and_then(|number| settings.get(number as usize));
+            if let Some((_, value)) = setting
+                && instruction[0] == MOVE_IMMEDIATE
+            {
+                let value = i32::try_from(*value).expect("tables are below 2 GiB");
+                instruction[4..].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{object::OBJECT, sizes::TableSizes};
+
+    fn placement() -> Placement {
+        Placement { sizes: TableSizes::small(), cpus: 2 }
+    }
+
+    #[test]
+    fn settings_are_those_of_the_header() {
+        let header = include_str!("../bpf/settings.h");
+        let names = header.lines().map(str::trim).filter_map(|line| line.strip_prefix("HR_")?.split_once(','));
+        let names: Vec<&str> = names.map(|(name, _)| name).filter(|name| *name != "SETTINGS").collect();
+        let here: Vec<String> = settings(&placement()).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(here, names);
+        assert!(header.contains("HR_SETTING_MARK 0x7e570000"));
+    }
+
+    #[test]
+    fn no_mark_is_left() {
+        let written = written_into(OBJECT, &placement());
+        let marks = |object: &[u8]| {
+            let sections = elf::code_sections(object);
+            let instructions = sections.into_iter().flat_map(|section| object[section].chunks_exact(8));
+            instructions.filter(|i| i[6..8] == [0x57, 0x7e]).count()
+        };
+        assert!(marks(OBJECT) > 100);
+        assert_eq!(marks(&written), 0);
+    }
+}
