@@ -15,6 +15,8 @@ use crate::{client::Client, client::ClientError, view};
 
 /// How often a node is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(100);
+/// How long an agent has for one answer, however short the wait.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// Shows what the node says about itself, once it is ready if that was asked for.
 pub(super) async fn run(args: StatusArgs, client: &Client, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
@@ -22,7 +24,9 @@ pub(super) async fn run(args: StatusArgs, client: &Client, printer: &mut Printer
     let deadline = Instant::now() + wait;
     let mut last = None;
     // An agent that is just starting, or that stands still, is waited for like one that is forming.
-    while let Ok(answer) = tokio::time::timeout_at(deadline, client.status()).await {
+    let mut patience = deadline.max(Instant::now() + ANSWER_MIN);
+    while let Ok(answer) = tokio::time::timeout_at(patience, client.status()).await {
+        patience = deadline;
         match answer {
             Ok(status) if status.ready => return printer.print(&status),
             Ok(_) | Err(ClientError::Unreachable { .. }) => last = Some(answer),
