@@ -3,6 +3,7 @@
 //! Who may found what is decided by `membership::forming`, which knows no network. Here are its network and its disk.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,7 +15,7 @@ use membership::forming::{Action, Ballot, Candidate, Forming, Input, Message, St
 use raft::NewMember;
 use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
-use transport::{FormPeer, Refusal, Secret, SecretId};
+use transport::{FormError, FormPeer, Refusal, Secret, SecretId};
 
 use super::{
     admission::{FormReply, FormRequest, Grant},
@@ -52,6 +53,16 @@ struct Book {
     founding: Option<Founding>,
     /// What the founder granted this node.
     granted: Option<Grant>,
+    /// Nodes that refused this one, and why: waiting alone does not change their minds.
+    refusals: BTreeMap<SocketAddr, String>,
+}
+
+/// Why a question has no answer.
+enum Unasked {
+    /// The node was not reached, or is not far enough; later it may be.
+    Unreachable(String),
+    /// The node does not take this one's secret.
+    Refused(String),
 }
 
 impl FormingDesk {
@@ -66,7 +77,7 @@ impl FormingDesk {
             _ => None,
         };
         let founding = Founding::load(&site.disk)?;
-        let book = Book { forming: None, elected: None, founding, granted: None };
+        let book = Book { forming: None, elected: None, founding, granted: None, refusals: BTreeMap::new() };
         Ok(Arc::new(Self { site: site.clone(), secret, book: Mutex::new(book), news: Notify::new() }))
     }
 
@@ -83,8 +94,11 @@ impl FormingDesk {
         let open = match life.mesh() {
             None => self.book().forming.is_some(),
             Some(mesh) => self.book().founding.as_ref().is_some_and(|founding| {
-                let missing =
-                    |member: &identity::MemberRecord| member.node != mesh.me() && !mesh.gossip.has_met(member.node);
+                let (state, _) = mesh.raft.local();
+                let missing = |member: &identity::MemberRecord| {
+                    let is_removed = state.removed.contains_key(&member.node);
+                    member.node != mesh.me() && !is_removed && !mesh.gossip.has_met(member.node)
+                };
                 founding.members.iter().any(missing)
             }),
         };
@@ -199,7 +213,8 @@ impl FormingDesk {
     /// Speaks to one node and takes in what it answers.
     async fn exchange(self: Arc<Self>, addr: SocketAddr, request: FormRequest) {
         let asked = tokio::time::timeout(EXCHANGE_WITHIN, self.ask(addr, &request)).await;
-        let outcome = asked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let outcome = asked.unwrap_or_else(|_| Err(Unasked::Unreachable("no answer in time".to_owned())));
+        self.note_refusal(addr, &outcome);
         match outcome {
             Ok((from, FormReply::Ballot(message))) => {
                 if let Err(error) = self.step(Input::Heard { from, message }) {
@@ -210,18 +225,41 @@ impl FormingDesk {
                 self.book().granted = Some(grant);
                 self.news.notify_one();
             }
-            Ok((_, FormReply::NotYet)) => {}
-            Ok((_, FormReply::Refused(reason))) => warn!(%addr, reason, "refused while forming"),
-            Err(reason) => debug!(%addr, reason, "not reached while forming"),
+            Ok((_, FormReply::NotYet | FormReply::Refused(_))) | Err(Unasked::Refused(_)) => {}
+            Err(Unasked::Unreachable(reason)) => debug!(%addr, reason, "not reached while forming"),
         }
     }
 
-    async fn ask(&self, addr: SocketAddr, request: &FormRequest) -> Result<(Fingerprint, FormReply), String> {
-        let secret = self.secret.as_ref().ok_or("there is no bootstrap secret any more")?;
-        let mut stream = self.site.endpoint.dial_form(addr, secret, None).await.map_err(|error| error.to_string())?;
-        stream.sender.send_msg(request).await.map_err(|error| error.to_string())?;
-        let reply = stream.receiver.recv_msg().await.map_err(|error| error.to_string())?;
-        Ok((stream.peer.fingerprint, reply.ok_or("it hung up")?))
+    /// Remembers a refusal, for whoever asks what this node waits for; says it in the log once.
+    fn note_refusal(&self, addr: SocketAddr, outcome: &Result<(Fingerprint, FormReply), Unasked>) {
+        let mut book = self.book();
+        let (Ok((_, FormReply::Refused(reason))) | Err(Unasked::Refused(reason))) = outcome else {
+            if outcome.is_ok() {
+                book.refusals.remove(&addr);
+            }
+            return;
+        };
+        if book.refusals.insert(addr, reason.clone()).as_ref() != Some(reason) {
+            warn!(%addr, reason, "refused while forming");
+        }
+    }
+
+    async fn ask(&self, addr: SocketAddr, request: &FormRequest) -> Result<(Fingerprint, FormReply), Unasked> {
+        let unreachable = |error: &dyn std::fmt::Display| Unasked::Unreachable(error.to_string());
+        let secret = self
+            .secret
+            .as_ref()
+            .ok_or_else(|| Unasked::Refused("this node has no bootstrap secret any more".to_owned()))?;
+        let dialled = self.site.endpoint.dial_form(addr, secret, None).await;
+        let mut stream = dialled.map_err(|error| match error {
+            FormError::Refused { refusal: Refusal::NotReady, .. } => unreachable(&error),
+            FormError::Refused { refusal, .. } => Unasked::Refused(refusal.to_string()),
+            FormError::Unproven { .. } => Unasked::Refused(error.to_string()),
+            other => unreachable(&other),
+        })?;
+        stream.sender.send_msg(request).await.map_err(|error| unreachable(&error))?;
+        let reply = stream.receiver.recv_msg().await.map_err(|error| unreachable(&error))?;
+        Ok((stream.peer.fingerprint, reply.ok_or_else(|| unreachable(&"it hung up"))?))
     }
 
     /// Mints if this node is the lowest, asks the lowest otherwise; the member once there is one.
@@ -259,7 +297,9 @@ impl FormingDesk {
             Some(Status::Elected { .. }) => "its certificate from the founder".to_owned(),
             Some(Status::Stuck(stuck)) => stuck.to_string(),
         };
-        life.enter(Stage::Forming(sentence));
+        let refusals: Vec<_> =
+            self.book().refusals.iter().map(|(addr, reason)| format!("; refused by {addr}: {reason}")).collect();
+        life.enter(Stage::Forming(sentence + &refusals.concat()));
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
