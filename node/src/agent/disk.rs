@@ -1,20 +1,29 @@
 //! The state directory: what a node must still know after it was killed.
 //!
 //! Every file is replaced as a whole: written beside, synced, renamed, and the directory synced. A crash leaves the old
-//! content or the new, never half of either.
+//! content or the new, never half of either. Its last line is a digest of the rest, so that damage is noticed (G7).
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use ring::digest::{SHA256, digest};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Only the service's user reads the state: the cluster's CA key lies in it (consensus.md, Identity).
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+const MODE_BITS: u32 = 0o777;
+
+/// Locked by the one agent that uses the directory.
+const LOCK_FILE: &str = "lock";
+
+/// What the last line of every file begins with.
+const SEAL: &str = "\nsha256 ";
 
 /// Why the state directory could not be read or written. Nothing of the old content is lost.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +37,12 @@ pub(crate) enum DiskError {
         path: PathBuf,
         /// The operating system's answer.
         source: io::Error,
+    },
+    /// Another process has the directory.
+    #[error("another agent uses the state directory {path}; stop it, or give this one another `state_dir`")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
     },
     /// The file is there, but is not what this program wrote.
     #[error("{path} is damaged: {message}; restore it from a backup, or leave and join the cluster again")]
@@ -43,17 +58,31 @@ pub(crate) enum DiskError {
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
     directory: PathBuf,
+    /// Held as long as anybody uses the directory.
+    _lock: Arc<File>,
 }
 
 impl Disk {
-    /// Opens the directory, making it when it is missing.
+    /// Opens the directory, for this process alone, making it when it is missing and closing it to others.
     ///
     /// # Errors
-    /// The directory cannot be made or is no directory.
+    /// The directory cannot be made or is no directory, or another agent has it.
     pub(crate) fn open(directory: &Path) -> Result<Self, DiskError> {
-        let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
-        made.map_err(|source| DiskError::Io { what: "create", path: directory.to_owned(), source })?;
-        Ok(Self { directory: directory.to_owned() })
+        let failed = |what| move |source| DiskError::Io { what, path: directory.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(failed("create"))?;
+        let mode = fs::metadata(directory).map_err(failed("look at"))?.permissions().mode();
+        if mode & !DIRECTORY_MODE & MODE_BITS != 0 {
+            let closed = Permissions::from_mode(DIRECTORY_MODE);
+            fs::set_permissions(directory, closed).map_err(failed("close to others"))?;
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(FILE_MODE);
+        let lock = options.open(directory.join(LOCK_FILE)).map_err(failed("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(DiskError::InUse { path: directory.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
+        }
     }
 
     /// The path of something below the directory.
@@ -65,11 +94,11 @@ impl Disk {
     /// The content of a file, or `None` when there is no such file.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    /// The file is there and cannot be read, or is damaged.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
         let path = self.path(name);
         match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => unsealed(bytes).map(Some).ok_or_else(|| self.damaged(name, &"its digest is wrong or missing")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DiskError::Io { what: "read", path, source }),
         }
@@ -90,7 +119,11 @@ impl Disk {
     /// The content could not be made durable; the old content is still there.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), DiskError> {
         let path = self.path(name);
-        replace(&self.directory, &path, content).map_err(|source| DiskError::Io { what: "write", path, source })
+        replace(&self.directory, &path, &sealed(content)).map_err(|source| DiskError::Io {
+            what: "write",
+            path,
+            source,
+        })
     }
 
     /// Removes a file; it is no error that there was none.
@@ -148,6 +181,24 @@ impl Disk {
     }
 }
 
+/// The content with its digest as the last line.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    [content, seal(content).as_bytes()].concat()
+}
+
+/// The content of a file that is whole.
+fn unsealed(mut file: Vec<u8>) -> Option<Vec<u8>> {
+    let length = file.len().checked_sub(seal(&[]).len())?;
+    let is_whole = seal(&file[..length]).as_bytes() == &file[length..];
+    file.truncate(length);
+    is_whole.then_some(file)
+}
+
+fn seal(content: &[u8]) -> String {
+    let hex: String = digest(&SHA256, content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{SEAL}{hex}\n")
+}
+
 fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&beside)?;
@@ -178,8 +229,33 @@ mod tests {
     fn g7_a_damaged_file_is_named_and_not_replayed() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path()).unwrap();
-        disk.write("identity.json", b"{\"name\": \"hedgerow://").unwrap();
-        let error = disk.read_json::<serde_json::Value>("identity.json").unwrap_err();
-        assert!(matches!(&error, DiskError::Damaged { path, .. } if path.ends_with("identity.json")), "{error}");
+        disk.write_json("identity.json", &"hedgerow").unwrap();
+        let whole = fs::read(disk.path("identity.json")).unwrap();
+        for place in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[place] ^= 1;
+            for damaged in [&flipped, &whole[..place]] {
+                fs::write(disk.path("identity.json"), damaged).unwrap();
+                let error = disk.read_json::<String>("identity.json").unwrap_err();
+                assert!(
+                    matches!(&error, DiskError::Damaged { path, .. } if path.ends_with("identity.json")),
+                    "{error}"
+                );
+            }
+        }
+        fs::write(disk.path("identity.json"), &whole).unwrap();
+        assert_eq!(disk.read_json::<String>("identity.json").unwrap().as_deref(), Some("hedgerow"));
+    }
+
+    /// The key of the cluster's CA lies there: nobody else may look, also where somebody else has made the directory.
+    #[test]
+    fn the_directory_is_for_one_user_and_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, DIRECTORY_MODE);
+        assert!(matches!(Disk::open(folder.path()), Err(DiskError::InUse { .. })));
+        drop(disk);
+        Disk::open(folder.path()).unwrap();
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 use transport::Endpoint;
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskError};
 
 /// Inputs that may wait for the state machine; more datagrams than that are dropped, as a network would.
 const INPUTS_QUEUED_MAX: usize = 1024;
@@ -25,13 +25,11 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    /// Starts gossip as `me` at `addr`; it ends when the last handle is dropped.
+    /// Starts gossip as `local`; it ends when the last handle is dropped.
     #[must_use]
-    pub(crate) fn start(me: NodeId, addr: SocketAddr, meta: Meta, disk: Disk, endpoint: Endpoint) -> Self {
+    pub(crate) fn start(local: LocalMember, disk: Disk, endpoint: Endpoint) -> Self {
         let (inputs, inbox) = mpsc::channel(INPUTS_QUEUED_MAX);
         let members = Arc::new(ArcSwap::from_pointee(Vec::new()));
-        let incarnation = next_incarnation(&disk);
-        let local = LocalMember { node: me, addr, incarnation, meta };
         let cluster = Cluster::new(local, Config::default(), rand::random());
         let driver = Driver { cluster, members: members.clone(), disk, endpoint, inputs: inputs.downgrade() };
         tokio::spawn(driver.run(inbox));
@@ -84,11 +82,17 @@ impl Gossip {
 }
 
 /// The incarnation of this start: one more than any before, and durable before it is used.
-fn next_incarnation(disk: &Disk) -> u64 {
-    let before = disk.read_text(INCARNATION_FILE).ok().flatten().and_then(|text| text.trim().parse::<u64>().ok());
-    let incarnation = before.unwrap_or(0) + 1;
+///
+/// # Errors
+/// The one before cannot be read, or is damaged.
+pub(crate) fn next_incarnation(disk: &Disk) -> Result<u64, DiskError> {
+    let before = match disk.read_text(INCARNATION_FILE)? {
+        Some(text) => text.trim().parse::<u64>().map_err(|error| disk.damaged(INCARNATION_FILE, &error))?,
+        None => 0,
+    };
+    let incarnation = before.saturating_add(1);
     persist_incarnation(disk, incarnation);
-    incarnation
+    Ok(incarnation)
 }
 
 fn persist_incarnation(disk: &Disk, incarnation: u64) {

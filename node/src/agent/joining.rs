@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
-use transport::JoinToken;
+use transport::{JoinToken, Refusal};
 
 use super::{
     admission::{FormReply, FormRequest, Grant},
@@ -22,6 +22,12 @@ pub(crate) enum JoinError {
     /// The cluster said no.
     #[error("the cluster refused: {0}")]
     Refused(String),
+    /// Who answered is of another cluster.
+    #[error("the token leads to another cluster, and nothing was told to it: {reasons}; use a token of this cluster")]
+    Foreign {
+        /// What each of them came to.
+        reasons: String,
+    },
     /// No member answered in time.
     #[error(
         "no member that the token names let this node in: {reasons}; check the network between the cluster interfaces"
@@ -42,6 +48,8 @@ pub(crate) enum JoinError {
 enum Failure {
     /// Another member may answer otherwise.
     Next(String),
+    /// Not a member of the token's cluster.
+    Foreign(String),
     /// It speaks for the cluster.
     Final(String),
 }
@@ -56,33 +64,39 @@ pub(crate) async fn join(site: &Arc<Site>, token: &JoinToken, timeout: Duration)
     }
     let deadline = Instant::now() + timeout;
     let mut reasons = Vec::new();
+    let mut all_foreign = true;
     for seed in &token.seeds {
         let asked = timeout_at(deadline, ask(site, token, *seed)).await;
-        match asked.unwrap_or_else(|_| Err(Failure::Next("no answer in time".to_owned()))) {
+        match asked.unwrap_or_else(|_| Err(Failure::Next(format!("{seed} gave no answer in time")))) {
             Ok(grant) => return start(site, &grant).await,
             Err(Failure::Final(reason)) => return Err(JoinError::Refused(reason)),
             Err(Failure::Next(reason)) => {
-                warn!(%seed, reason, "this member did not let us in");
-                reasons.push(format!("{seed}: {reason}"));
+                all_foreign = false;
+                reasons.push(reason);
             }
+            Err(Failure::Foreign(reason)) => reasons.push(reason),
         }
+        warn!(%seed, reason = reasons.last(), "this node did not let us in");
     }
-    Err(JoinError::Unreachable { reasons: reasons.join("; ") })
+    let reasons = reasons.join("; ");
+    Err(if all_foreign { JoinError::Foreign { reasons } } else { JoinError::Unreachable { reasons } })
 }
 
 async fn ask(site: &Site, token: &JoinToken, seed: SocketAddr) -> Result<Grant, Failure> {
     let dialled = site.endpoint.dial_form(seed, &token.secret(), Some(token.ca)).await;
     let mut stream = dialled.map_err(|error| match error {
+        transport::FormError::Refused { refusal: Refusal::NotReady, .. } => Failure::Next(error.to_string()),
         transport::FormError::Refused { refusal, .. } => Failure::Final(refusal.to_string()),
+        transport::FormError::WrongAuthority { .. } => Failure::Foreign(error.to_string()),
         other => Failure::Next(other.to_string()),
     })?;
-    let next = |error: &dyn std::fmt::Display| Failure::Next(error.to_string());
+    let next = |reason: &dyn std::fmt::Display| Failure::Next(format!("{seed}: {reason}"));
     stream.sender.send_msg(&FormRequest::Join(site.newcomer())).await.map_err(|error| next(&error))?;
     match stream.receiver.recv_msg().await.map_err(|error| next(&error))? {
         Some(FormReply::Granted(grant)) => Ok(grant),
         Some(FormReply::Refused(reason)) => Err(Failure::Final(reason)),
-        Some(FormReply::NotYet) => Err(Failure::Next("it cannot admit anyone at the moment".to_owned())),
-        Some(FormReply::Ballot(_)) | None => Err(Failure::Next("it hung up without an answer".to_owned())),
+        Some(FormReply::NotYet) => Err(next(&"it cannot admit anyone at the moment")),
+        Some(FormReply::Ballot(_)) | None => Err(next(&"it hung up without an answer")),
     }
 }
 

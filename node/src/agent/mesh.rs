@@ -1,22 +1,23 @@
 //! A running member: Raft, gossip, the reconcile loop and the leader's loop, wired together.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use identity::{CertName, MemberRecord, NodeId};
-use membership::{Attested, Meta};
-use raft::{Command, Genesis, Raft, RaftConfig};
+use membership::{Attested, LocalMember, Meta};
+use raft::{Command, Genesis, Raft, RaftConfig, State, WriteError};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 use transport::{Authority, DenyList};
 
 use super::{
+    disk::DiskError,
     enrolment::Enrolment,
-    gossip::Gossip,
+    gossip::{self, Gossip},
     lead::{self, Leadership, Ledger},
     reconcile::{Enforcement, Reconciler},
     site::{EnrolError, SharedSite},
@@ -32,6 +33,16 @@ const RECORD_WITHIN: Duration = Duration::from_secs(5);
 /// How long one try to write the first entry of a cluster may take.
 const FOUND_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the cluster waits before it asks again for a change of its own record that was refused.
+const RECORD_RETRY: Duration = Duration::from_secs(60);
+
+/// How long a removed member is still spoken with at most, so that it can take part in the change of voters that removes it:
+/// of two voters, neither can go without the other's word (G12).
+const REMOVAL_GRACE: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether a removed member is out of the voters.
+const REMOVAL_LOOK_EVERY: Duration = Duration::from_millis(50);
+
 const RAFT_DIRECTORY: &str = "raft";
 
 /// Why a member could not be started.
@@ -40,6 +51,9 @@ pub(crate) enum MeshError {
     /// The log cannot be opened.
     #[error("the replicated log cannot be opened: {0}")]
     Raft(#[from] raft::StartError),
+    /// What gossip must remember cannot be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The certificate on disk is not accepted.
     #[error("the node's certificate is not usable: {0}; remove the state directory and join again")]
     Credentials(#[from] EnrolError),
@@ -73,13 +87,14 @@ impl Mesh {
         contacts: &[MemberRecord],
     ) -> Result<Arc<Self>, MeshError> {
         let name = enrolment.name;
+        let incarnation = gossip::next_incarnation(&site.disk)?;
         site.use_enrolment(enrolment)?;
         let others = contacts.iter().filter(|member| member.node != name.node);
         site.endpoint.set_directory(others.map(|member| (member.node, member.endpoint)).collect());
         let config = RaftConfig::new(name.node, site.disk.path(RAFT_DIRECTORY));
         let raft = Raft::start(config, Arc::new(QuicWire::new(site.endpoint.clone()))).await?;
-        let meta = first_meta(site);
-        let gossip = Gossip::start(name.node, site.listen(), meta, site.disk.clone(), site.endpoint.clone());
+        let local = LocalMember { node: name.node, addr: site.listen(), incarnation, meta: first_meta(site) };
+        let gossip = Gossip::start(local, site.disk.clone(), site.endpoint.clone());
         let (reconciler, enforcement) = Reconciler::new(name.node, site.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), stop, tasks };
@@ -122,6 +137,19 @@ impl Mesh {
     pub(crate) async fn founded(&self, within: Duration) -> bool {
         let mut states = self.raft.watch();
         tokio::time::timeout(within, states.wait_for(|state| state.is_founded())).await.is_ok_and(|state| state.is_ok())
+    }
+
+    /// Waits until this removed member has no vote any more, or cannot know since nobody speaks with it; at most `within`.
+    pub(crate) async fn until_without_vote(&self, within: Duration) {
+        let mut look = tokio::time::interval(REMOVAL_LOOK_EVERY);
+        let out = async {
+            while self.raft.leader().is_some() && self.raft.metrics().voters.contains(&self.me()) {
+                look.tick().await;
+            }
+        };
+        if tokio::time::timeout(within, out).await.is_err() {
+            warn!("leaving although the others still count on the vote of this node");
+        }
     }
 
     fn spawn(self: &Arc<Self>, site: &SharedSite, enrolment: Enrolment, reconciler: Reconciler) {
@@ -177,17 +205,24 @@ fn first_meta(site: &SharedSite) -> Meta {
 /// Tells the endpoint and gossip whom the cluster has committed as a member, and whom it has removed (G12).
 async fn follow_members(mesh: Arc<Mesh>, site: SharedSite) {
     let mut states = mesh.raft.watch();
-    let (mut known, mut removed) = (BTreeMap::new(), BTreeSet::new());
+    let (mut known, mut removed) = (BTreeMap::new(), BTreeMap::new());
     loop {
         let state = states.borrow_and_update().clone();
+        let going = going(&mesh, &state, &removed);
         site.deny(DenyList {
-            nodes: state.removed.keys().copied().collect(),
-            fingerprints: state.denied.as_ref().clone(),
+            nodes: state.removed.keys().filter(|node| !going.contains_key(node)).copied().collect(),
+            fingerprints: state
+                .denied
+                .iter()
+                .filter(|key| !going.values().any(|one| one.fingerprint == **key))
+                .copied()
+                .collect(),
         });
         let others = || state.members.values().filter(|member| member.node != mesh.me());
         if others().next().is_some() {
             // Before the log has arrived, the contacts by which this node was let in are all it knows.
-            site.endpoint.set_directory(others().map(|member| (member.node, member.endpoint)).collect());
+            let known = others().chain(going.values().copied()).filter(|member| member.node != mesh.me());
+            site.endpoint.set_directory(known.map(|member| (member.node, member.endpoint)).collect());
         }
         for member in others() {
             if known.insert(member.node, member.endpoint) != Some(member.endpoint) {
@@ -195,14 +230,28 @@ async fn follow_members(mesh: Arc<Mesh>, site: SharedSite) {
             }
         }
         for node in state.removed.keys() {
-            if removed.insert(*node) {
+            if let Entry::Vacant(first) = removed.entry(*node) {
+                first.insert(Instant::now());
                 mesh.gossip.remove(*node).await;
             }
         }
-        if states.changed().await.is_err() {
+        let change = states.changed();
+        let changed = match going.is_empty() {
+            true => change.await,
+            false => tokio::time::timeout(REMOVAL_LOOK_EVERY, change).await.unwrap_or(Ok(())),
+        };
+        if changed.is_err() {
             return;
         }
     }
+}
+
+/// Removed members that are still needed for the change of voters that removes them, for [`REMOVAL_GRACE`] at most.
+fn going<'a>(mesh: &Mesh, state: &'a State, removed: &BTreeMap<NodeId, Instant>) -> BTreeMap<NodeId, &'a MemberRecord> {
+    let voters = mesh.raft.metrics().voters;
+    let is_recent = |node: &NodeId| removed.get(node).is_none_or(|since| since.elapsed() < REMOVAL_GRACE);
+    let needed = state.removed.iter().filter(|(node, _)| voters.contains(node) && is_recent(node));
+    needed.map(|(node, removed)| (*node, &removed.record)).collect()
 }
 
 /// Keeps the metadata that gossip spreads equal to what the node does.
@@ -232,16 +281,24 @@ async fn follow_meta(mesh: Arc<Mesh>, site: SharedSite) {
 /// Commits this node's own record anew when its name or addresses have changed since it was admitted.
 async fn keep_record(mesh: Arc<Mesh>, site: SharedSite) {
     let mut states = mesh.raft.watch();
-    while states.changed().await.is_ok() {
-        let wanted = site.record(mesh.me());
-        let state = states.borrow_and_update().clone();
-        if state.members.get(&mesh.me()).is_none_or(|committed| *committed == wanted) {
-            continue;
-        }
-        let proposal = lead::proposal(&format!("system:{}", mesh.me()), Command::UpdateMember(wanted));
-        match mesh.raft.write(proposal, RECORD_WITHIN).await {
-            Ok(_) => info!("this node's addresses have changed; the cluster knows the new ones"),
-            Err(error) => warn!(%error, "the cluster does not know this node's new addresses yet; tried again"),
+    let wanted = site.record(mesh.me());
+    let differs = |state: &Arc<State>| state.members.get(&mesh.me()).is_some_and(|committed| *committed != wanted);
+    while states.wait_for(differs).await.is_ok() {
+        let command = Command::UpdateMember(wanted.clone());
+        match mesh.raft.write(lead::proposal(&format!("system:{}", mesh.me()), command), RECORD_WITHIN).await {
+            Ok(outcome) => {
+                info!("this node's name or addresses have changed; the cluster knows the new ones");
+                let _ = states.wait_for(|state| state.applied_index() >= outcome.index).await;
+            }
+            Err(WriteError::Refused(refusal)) => {
+                warn!(%refusal, "the cluster does not take this node's new name or addresses; asked again later");
+                // A refusal is an entry of the log as well: to ask at once would fill it.
+                tokio::time::sleep(RECORD_RETRY).await;
+            }
+            Err(error @ WriteError::Unavailable { .. }) => {
+                warn!(%error, "the cluster does not know this node's new name or addresses yet; tried again");
+            }
+            Err(error) => return warn!(%error, "the cluster does not know this node's new name or addresses"),
         }
     }
 }

@@ -19,6 +19,14 @@ use crate::{
     view,
 };
 
+/// How long founding or joining waits for another way of the same node to end.
+const PASSAGE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long a node that leaves waits for the others to go on without its vote.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+const BUSY: &str = "this node is forming, joining or leaving already";
+
 pub(super) fn members(mesh: &Mesh) -> view::Members {
     let (state, _) = mesh.raft.local();
     let metrics = mesh.raft.metrics();
@@ -66,7 +74,7 @@ fn state_of(state: Option<MemberState>) -> view::MemberState {
 }
 
 pub(super) async fn init(life: &Arc<Life>, actor: &Actor) -> Result<view::ClusterAnswer, ApiError> {
-    let _passage = alone(life)?;
+    let _passage = alone(life).await?;
     tracing::info!(%actor, "founding a cluster");
     let mesh = founding::found_alone(&life.site).await.map_err(ApiError::internal)?;
     life.enter(Stage::Running(mesh.clone()));
@@ -85,7 +93,7 @@ pub(super) async fn join(
     actor: &Actor,
     request: &view::JoinRequest,
 ) -> Result<view::ClusterAnswer, ApiError> {
-    let _passage = alone(life)?;
+    let _passage = alone(life).await?;
     let token: JoinToken =
         request.token.trim().parse().map_err(|error: transport::TokenError| ApiError::invalid(error.to_string()))?;
     tracing::info!(%actor, cluster = %token.cluster, "joining");
@@ -105,37 +113,42 @@ pub(super) async fn join(
 
 fn joining_failed(error: &joining::JoinError) -> ApiError {
     match error {
-        joining::JoinError::Refused(_) | joining::JoinError::Expired => {
+        joining::JoinError::Refused(_) | joining::JoinError::Foreign { .. } | joining::JoinError::Expired => {
             ApiError::Forbidden { message: error.to_string() }
         }
         joining::JoinError::Unreachable { .. } => {
-            ApiError::Unavailable { message: error.to_string(), may_have_committed: true }
+            ApiError::not_ready(error.to_string(), "join again with the same token: it admits this node once")
         }
         _ => ApiError::internal(error),
     }
 }
 
 /// The right to found or join, if the node is alone and nobody else is at it.
-fn alone(life: &Life) -> Result<tokio::sync::MutexGuard<'_, ()>, ApiError> {
-    let busy = || ApiError::Conflict {
-        message: "this node is forming, joining or leaving already".to_owned(),
-        revision: None,
-    };
-    let passage = life.passage.try_lock().map_err(|_| busy())?;
-    match life.stage() {
-        Stage::Alone => Ok(passage),
-        Stage::Running(mesh) => Err(ApiError::Conflict {
-            message: format!("this node is {} of cluster {} already; let it leave first", mesh.me(), mesh.name.cluster),
-            revision: None,
-        }),
-        Stage::Forming(waits) => Err(ApiError::Conflict {
-            message: format!(
-                "this node takes part in a zero-touch forming ({waits}); remove `expect` from its configuration first"
-            ),
-            revision: None,
-        }),
-        Stage::Joining | Stage::Left(_) => Err(busy()),
+async fn alone(life: &Life) -> Result<tokio::sync::MutexGuard<'_, ()>, ApiError> {
+    check_alone(&life.stage())?;
+    // An agent that has just started is still looking whether it is a member.
+    let passage = tokio::time::timeout(PASSAGE_WITHIN, life.passage.lock()).await;
+    check_alone(&life.stage())?;
+    passage.map_err(|_| conflict(BUSY.to_owned()))
+}
+
+fn check_alone(stage: &Stage) -> Result<(), ApiError> {
+    match stage {
+        Stage::Alone => Ok(()),
+        Stage::Running(mesh) => Err(conflict(format!(
+            "this node is {} of cluster {} already; let it leave first",
+            mesh.me(),
+            mesh.name.cluster
+        ))),
+        Stage::Forming(waits) => Err(conflict(format!(
+            "this node takes part in a zero-touch forming ({waits}); remove `expect` from its configuration first"
+        ))),
+        Stage::Joining | Stage::Left(_) => Err(conflict(BUSY.to_owned())),
     }
+}
+
+fn conflict(message: String) -> ApiError {
+    ApiError::Conflict { message, revision: None }
 }
 
 pub(super) async fn leave(
@@ -151,6 +164,7 @@ pub(super) async fn leave(
     if node != mesh.me() {
         return Ok(view::Done { message: format!("{node} is removed; its key opens nothing any more") });
     }
+    mesh.until_without_vote(LEAVE_WITHIN).await;
     mesh.gossip.leave().await;
     life.enter(Stage::Left(mesh.clone()));
     Ok(view::Done { message: format!("{node} has left; its agent takes the data path off its interfaces and ends") })
@@ -162,16 +176,14 @@ fn refuse_to_lose_quorum(mesh: &Mesh, node: NodeId) -> Result<(), ApiError> {
     let remaining: Vec<_> = voters.iter().filter(|voter| **voter != node).collect();
     let alive = remaining.iter().filter(|voter| ***voter == mesh.me() || mesh.gossip.is_alive(***voter)).count();
     if !remaining.is_empty() && 2 * alive <= remaining.len() {
-        return Err(ApiError::Conflict {
-            message: format!("without {node} only {alive} of {} voters would be alive: no quorum", remaining.len()),
-            revision: None,
-        });
+        let of = remaining.len();
+        return Err(conflict(format!("without {node} only {alive} of {of} voters would be alive: no quorum")));
     }
     Ok(())
 }
 
 pub(super) async fn create_token(mesh: &Mesh, actor: &Actor, ttl: Duration) -> Result<view::TokenAnswer, ApiError> {
-    let state = mesh.raft.read(READ_WITHIN).await.map_err(|error| failure::read(&error))?;
+    let state = mesh.raft.read(READ_WITHIN).await.map_err(|error| failure::unread(&error))?;
     let token = fresh_token(mesh, &state, ttl)?;
     let record =
         TokenRecord { id: token.id, secret_hash: token.secret_hash(), expires_ms: token.expires_ms, used_by: None };

@@ -6,7 +6,19 @@ use crate::peer::ApiError;
 
 /// Why a linearizable read has no answer.
 pub(super) fn read(error: &ReadError) -> ApiError {
-    ApiError::Unavailable { message: error.to_string(), may_have_committed: false }
+    let message = format!("{error} (`--local`, or `consistency=local` in the API)");
+    ApiError::Unavailable { message, may_have_committed: false }
+}
+
+/// Why a write was not even begun: what it builds on could not be read.
+pub(super) fn unread(error: &ReadError) -> ApiError {
+    let message = match error {
+        ReadError::Unavailable { waited, reason } => {
+            format!("no quorum answered within {waited:?}: {reason}; the write was not begun")
+        }
+        ReadError::Stopped(_) => error.to_string(),
+    };
+    ApiError::Unavailable { message, may_have_committed: false }
 }
 
 /// Why a write was not acknowledged.
@@ -16,7 +28,8 @@ pub(super) fn write(error: WriteError) -> ApiError {
         WriteError::Unavailable { may_have_committed, .. } => {
             ApiError::Unavailable { message: error.to_string(), may_have_committed }
         }
-        other => ApiError::internal(other),
+        WriteError::TooLarge { .. } => ApiError::TooLarge { message: error.to_string() },
+        WriteError::Stopped { .. } => ApiError::internal(error),
     }
 }
 

@@ -56,12 +56,17 @@ pub(super) async fn apply(
 ) -> Result<view::ApplyAnswer, ApiError> {
     let patience = Patience::new(request.wait, request.timeout_ms);
     let given = documents::parse(&request.sources)?;
-    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::read(&error))?;
-    expect(&base, request.expect_revision)?;
-    let merged = documents::merge(&base.documents, given.clone(), request.prune);
-    check(&base, &merged).await?;
-    let changes = documents::changes(&base.documents, &merged);
-    if request.dry_run || changes.is_empty() {
+    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
+    let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
+    let is_repeated = !request.dry_run && base.answered(request_id).is_some();
+    let mut changes = Vec::new();
+    if !is_repeated {
+        expect(&base, request.expect_revision)?;
+        let merged = documents::merge(&base.documents, given.clone(), request.prune);
+        check(&base, &merged).await?;
+        changes = documents::changes(&base.documents, &merged);
+    }
+    if request.dry_run || (changes.is_empty() && !is_repeated && !is_given_up(&base)) {
         let outcome = if request.dry_run { view::Applied::DryRun } else { view::Applied::Unchanged };
         return Ok(unwritten(&base, outcome, changes, &patience));
     }
@@ -71,7 +76,6 @@ pub(super) async fn apply(
         expect: request.expect_revision,
         message: request.message,
     };
-    let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
     let proposal = Proposal { request_id, actor: actor.to_string(), command };
     commit_and_wait(site, mesh, proposal, changes, patience).await
 }
@@ -83,14 +87,22 @@ pub(super) async fn rollback(
     request: view::RollbackRequest,
 ) -> Result<view::ApplyAnswer, ApiError> {
     let patience = Patience::new(request.wait, request.timeout_ms);
-    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::read(&error))?;
-    expect(&base, request.expect_revision)?;
-    let target = compiled::documents(&base, request.to).unwrap_or_default();
-    let changes = documents::changes(&base.documents, &target);
+    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
     let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
+    let mut changes = Vec::new();
+    if base.answered(request_id).is_none() {
+        expect(&base, request.expect_revision)?;
+        let target = compiled::documents(&base, request.to).unwrap_or_default();
+        changes = documents::changes(&base.documents, &target);
+    }
     let command = Command::Rollback { to: request.to, expect: request.expect_revision, message: request.message };
     let proposal = Proposal { request_id, actor: actor.to_string(), command };
     commit_and_wait(site, mesh, proposal, changes, patience).await
+}
+
+/// Whether the newest revision was refused: to apply the same again is to try again.
+fn is_given_up(state: &State) -> bool {
+    state.aborted.as_ref().is_some_and(|aborted| aborted.revision == state.revision())
 }
 
 fn expect(state: &State, expected: Option<u64>) -> Result<(), ApiError> {
