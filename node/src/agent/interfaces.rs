@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::IpAddr};
 
-use identity::MemberAddress;
+use identity::{MemberAddress, Role};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::{ifaddrs::getifaddrs, net::if_::if_nametoindex, sys::socket::SockaddrStorage};
 use policy::LocalInterface;
@@ -34,12 +34,13 @@ pub(crate) fn read(configured: &[InterfaceConfig]) -> Result<Vec<LocalInterface>
     configured.iter().map(|wanted| one(wanted, &all)).collect()
 }
 
-/// The addresses by which peers may know this node.
+/// The addresses by which peers may know this node: that of its endpoint, and those of its interfaces.
 ///
-/// Host routes (/32, /128) are left out: that is how virtual addresses are carried, and those belong to no node.
+/// Host routes (/32, /128) of interfaces are left out: that is how virtual addresses are carried, and those belong to no
+/// node. The endpoint's address counts in any case: a witness has no interfaces, and its votes must not be cut either.
 #[must_use]
-pub(crate) fn member_addresses(interfaces: &[LocalInterface]) -> Vec<MemberAddress> {
-    let mut addresses = BTreeSet::new();
+pub(crate) fn member_addresses(endpoint: IpAddr, interfaces: &[LocalInterface]) -> Vec<MemberAddress> {
+    let mut addresses = BTreeSet::from([MemberAddress { role: Role::Cluster, addr: endpoint }]);
     for interface in interfaces {
         let own = interface.addresses.iter().filter(|net| net.prefix_len() < net.max_prefix_len());
         addresses.extend(own.map(|net| MemberAddress { role: interface.role, addr: net.addr() }));
@@ -93,7 +94,6 @@ fn net(addr: IpAddr, prefix: u32) -> IpNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use identity::Role;
 
     #[test]
     fn loopback_is_found_with_its_address() {
@@ -117,7 +117,8 @@ mod tests {
             role: Role::Vip,
             addresses: vec!["203.0.113.2/24".parse().unwrap(), "203.0.113.10/32".parse().unwrap()],
         };
-        let expected = MemberAddress { role: Role::Vip, addr: "203.0.113.2".parse().unwrap() };
-        assert_eq!(member_addresses(&[interface]), vec![expected]);
+        let endpoint = MemberAddress { role: Role::Cluster, addr: "10.77.0.2".parse().unwrap() };
+        let own = MemberAddress { role: Role::Vip, addr: "203.0.113.2".parse().unwrap() };
+        assert_eq!(member_addresses(endpoint.addr, &[interface]), vec![endpoint, own]);
     }
 }

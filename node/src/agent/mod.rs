@@ -3,6 +3,7 @@
 mod admission;
 mod answers;
 mod arrivals;
+mod channels;
 mod compiled;
 mod control;
 mod coordinator;
@@ -134,8 +135,8 @@ type Api = tokio_util::task::TaskTracker;
 
 async fn open_api(life: &Arc<Life>, stop: &CancellationToken) -> anyhow::Result<Api> {
     let api = Api::new();
-    let peer = Arc::new(Answers::new(life.clone()));
     let metrics = Arc::new(Metrics::new(&life.site.config.name));
+    let peer = Arc::new(Answers::new(life.clone(), metrics.clone()));
     let router = http::router(http::Api { peer, metrics });
     let local = http::UnixApi::bind(&life.site.config.api.socket)?;
     api.spawn(local.serve(router.clone(), stop.clone()));

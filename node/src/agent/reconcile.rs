@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataplane::{Active, Hook, HookState, HookStatus};
+use dataplane::{Active, Enforcer, Hook, HookState, HookStatus};
 use futures_util::FutureExt;
 use identity::NodeId;
 use policy::{Guard, Obligation};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
+    channels::DocumentChannels,
     compiled::{self, Compiled},
     coordinator::{Preparation, Report, Target},
     enforce::EnforcerGone,
@@ -29,11 +30,27 @@ use super::{
 /// How often the hooks are looked at (G20: a foreign detach is repaired within a second).
 const HOOKS_CHECK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often the tables that packets read are read back and compared with what was activated.
+const ATTEST_EVERY: Duration = Duration::from_secs(10);
+
 /// How long one try to learn the current state of the cluster takes.
 const CURRENT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long guard entries of departed members stay, so that no packet of the old membership is cut on its way (G0, G12).
 const GUARD_GRACE: Duration = Duration::from_secs(2);
+
+/// What can be wrong with a data path; each is raised and cleared by one kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Alarm {
+    /// The guard is not what membership asks for.
+    Guard,
+    /// The committed revision is not live.
+    Activation,
+    /// The hooks cannot be looked at.
+    Hooks,
+    /// What the kernel holds is not what was activated (G5).
+    Attestation,
+}
 
 /// What this node's data path does now, for the API and for the leader.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +72,7 @@ pub(crate) struct Enforcement {
     /// Whether the data path is told to pass everything.
     pub(crate) disarmed: bool,
     /// What is wrong now, as sentences; empty when all is well.
-    pub(crate) alarms: Vec<String>,
+    pub(crate) alarms: BTreeMap<Alarm, String>,
 }
 
 impl Enforcement {
@@ -75,6 +92,8 @@ pub(crate) struct Reconciler {
     /// Whether what was live when the process started has been looked at.
     adopted: bool,
     departing: Option<(Instant, Guard)>,
+    document_channels: DocumentChannels,
+    attested_at: Instant,
 }
 
 impl Reconciler {
@@ -82,7 +101,19 @@ impl Reconciler {
     #[must_use]
     pub(crate) fn new(me: NodeId, site: SharedSite) -> (Self, watch::Receiver<Enforcement>) {
         let (status, watched) = watch::channel(Enforcement::default());
-        (Self { me, site, status, prepared: None, adopted: false, departing: None }, watched)
+        (
+            Self {
+                me,
+                site,
+                status,
+                prepared: None,
+                adopted: false,
+                departing: None,
+                document_channels: DocumentChannels::default(),
+                attested_at: Instant::now(),
+            },
+            watched,
+        )
     }
 
     /// Runs until `stop`, or until the data path's thread is gone.
@@ -98,7 +129,10 @@ impl Reconciler {
         loop {
             tokio::select! {
                 changed = states.changed() => if changed.is_err() { return Ok(()) },
-                _ = check.tick() => self.check_hooks().await?,
+                _ = check.tick() => {
+                    self.check_hooks().await?;
+                    self.attest().await?;
+                }
                 () = &mut current => may_change = true,
                 () = stop.cancelled() => return Ok(()),
             }
@@ -137,19 +171,17 @@ impl Reconciler {
         let wanted = match self.wanted_guard(state) {
             Ok(wanted) => wanted,
             Err(error) => {
-                self.alarm(&format!("the guard cannot be built, the last one stays: {error}"));
+                self.alarm(Alarm::Guard, &format!("the guard cannot be built, the last one stays: {error}"));
                 return Ok(());
             }
         };
         self.follow_guard(wanted).await
     }
 
-    fn wanted_guard(&self, state: &State) -> Result<Guard, policy::GuardError> {
+    fn wanted_guard(&mut self, state: &State) -> Result<Guard, policy::GuardError> {
         let members: Vec<_> = state.members.values().cloned().collect();
         let mut all = self.site.config.channels.clone();
-        if let Some(compiled) = &self.status.borrow().compiled {
-            all.extend(compiled.model.channels.iter().cloned());
-        }
+        all.extend_from_slice(self.document_channels.of(state));
         policy::guard(self.me, &self.site.interfaces, &all, &members, self.site.listen().port())
     }
 
@@ -162,7 +194,10 @@ impl Reconciler {
             let union = match current.union(&wanted) {
                 Ok(union) => union,
                 Err(error) => {
-                    self.alarm(&format!("the guard is not changed, old and new do not fit together: {error}"));
+                    self.alarm(
+                        Alarm::Guard,
+                        &format!("the guard is not changed, old and new do not fit together: {error}"),
+                    );
                     return Ok(());
                 }
             };
@@ -182,9 +217,12 @@ impl Reconciler {
         match self.site.enforcer.run(move |enforcer| enforcer.set_guard(&given)).await? {
             Ok(()) => {
                 info!(entries, "guard set");
-                self.status.send_modify(|status| status.guard = shared);
+                self.status.send_modify(|status| {
+                    status.guard = shared;
+                    status.alarms.remove(&Alarm::Guard);
+                });
             }
-            Err(error) => self.alarm(&format!("the guard was not changed: {error}")),
+            Err(error) => self.alarm(Alarm::Guard, &format!("the guard was not changed: {error}")),
         }
         Ok(())
     }
@@ -234,7 +272,8 @@ impl Reconciler {
             status.active = Some(active);
             status.target = Some(compiled.target);
             status.compiled = Some(compiled);
-            status.alarms.clear();
+            status.alarms.remove(&Alarm::Activation);
+            status.alarms.remove(&Alarm::Attestation);
         });
     }
 
@@ -245,7 +284,9 @@ impl Reconciler {
                 info!(revision = target.revision, generation = active.generation, image = %target.image.short(), "active");
                 self.enforces(active, compiled);
             }
-            Err(error) => self.alarm(&format!("revision {} was not activated: {error}", target.revision)),
+            Err(error) => {
+                self.alarm(Alarm::Activation, &format!("revision {} was not activated: {error}", target.revision));
+            }
         }
         Ok(())
     }
@@ -310,7 +351,10 @@ impl Reconciler {
     // --- watching ------------------------------------------------------------------------------------------------
 
     async fn check_hooks(&mut self) -> Result<(), EnforcerGone> {
-        match self.site.enforcer.run(|enforcer| enforcer.check_hooks()).await? {
+        let look = |enforcer: &mut dyn Enforcer| (enforcer.check_hooks(), enforcer.disarmed());
+        let (hooks, disarmed) = self.site.enforcer.run(look).await?;
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.disarmed, disarmed) != disarmed);
+        match hooks {
             Ok(hooks) => self.status.send_if_modified(|status| {
                 let changed = status.hooks != hooks;
                 for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
@@ -321,21 +365,43 @@ impl Reconciler {
                 changed
             }),
             Err(error) => {
-                self.alarm(&format!("the hooks cannot be checked: {error}"));
+                self.alarm(Alarm::Hooks, &format!("the hooks cannot be checked: {error}"));
                 false
             }
         };
         Ok(())
     }
 
-    fn alarm(&self, sentence: &str) {
-        let new = self.status.send_if_modified(|status| {
-            let new = !status.alarms.iter().any(|alarm| alarm == sentence);
-            if new {
-                status.alarms.push(sentence.to_owned());
+    /// Reads back what packets meet and compares it with what was activated (G5), every [`ATTEST_EVERY`].
+    async fn attest(&mut self) -> Result<(), EnforcerGone> {
+        if self.attested_at.elapsed() < ATTEST_EVERY {
+            return Ok(());
+        }
+        self.attested_at = Instant::now();
+        match self.site.enforcer.run(|enforcer| enforcer.attest()).await? {
+            Ok(attestation) if attestation.active.map(|active| active.digest) == attestation.digest => {
+                self.clear(Alarm::Attestation);
             }
-            new
-        });
+            Ok(attestation) => {
+                let read = attestation.digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
+                self.alarm(
+                    Alarm::Attestation,
+                    &format!("the tables of the data path read as {read}, not as what was activated"),
+                );
+            }
+            Err(error) => self.alarm(Alarm::Attestation, &format!("the data path cannot be read back: {error}")),
+        }
+        Ok(())
+    }
+
+    fn clear(&self, alarm: Alarm) {
+        self.status.send_if_modified(|status| status.alarms.remove(&alarm).is_some());
+    }
+
+    fn alarm(&self, alarm: Alarm, sentence: &str) {
+        let new = self
+            .status
+            .send_if_modified(|status| status.alarms.insert(alarm, sentence.to_owned()).as_deref() != Some(sentence));
         if new {
             warn!("{sentence}");
         }

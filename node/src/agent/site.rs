@@ -45,7 +45,7 @@ impl Site {
             endpoint: self.config.cluster.listen,
             api: self.config.api.listen,
             fingerprint: self.key.fingerprint(),
-            addresses: interfaces::member_addresses(&self.interfaces),
+            addresses: interfaces::member_addresses(self.listen().ip(), &self.interfaces),
             witness: self.config.is_witness(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use dataplane::Hook;
+use dataplane::{Hook, Reason};
 use policy::{Direction, Flow, LocalInterface};
 
 use crate::{
@@ -85,7 +85,8 @@ async fn ask_kernel(site: &Site, flow: &Flow, expected: view::Verdict) -> Result
             hook: format!("{} {direction}", interface.name),
             verdict,
             reason: judgement.reason.name().to_owned(),
-            agrees: verdict == expected,
+            // Above policy stand the guard and an order to disarm: where they let a packet pass, policy was not asked.
+            agrees: verdict == expected || judgement.reason.is_guard() || judgement.reason == Reason::Disarmed,
         });
     }
     Ok(answers)

@@ -69,7 +69,7 @@ fn rules(counters: &Counters, image: &Image) -> Vec<view::RuleCounter> {
         policy: rule.policy.clone().unwrap_or_else(|| "default".to_owned()),
         rule: rule.rule.clone().unwrap_or_else(|| "unmatched".to_owned()),
         direction: side_name(rule.side),
-        action: if rule.action == policy::model::Action::Allow { "allow" } else { "deny" },
+        action: action_name(rule.action),
         packets: count.packets,
         bytes: count.bytes,
     };
@@ -80,6 +80,14 @@ fn direction_name(direction: policy::Direction) -> &'static str {
     match direction {
         policy::Direction::Ingress => "ingress",
         policy::Direction::Egress => "egress",
+    }
+}
+
+fn action_name(action: policy::model::Action) -> &'static str {
+    match action {
+        policy::model::Action::Allow => "allow",
+        policy::model::Action::Deny => "deny",
+        policy::model::Action::Pass => "pass",
     }
 }
 

@@ -16,6 +16,7 @@ use raft::Command;
 
 use super::{lead, life::Life, mesh::Mesh, site::now_ms};
 use crate::{
+    metrics::Metrics,
     peer::{Actor, ApiError, Peer},
     view,
 };
@@ -32,18 +33,29 @@ const READ_WITHIN: Duration = Duration::from_secs(3);
 /// The node behind the API.
 pub(crate) struct Answers {
     life: Arc<Life>,
+    metrics: Arc<Metrics>,
 }
 
 impl Answers {
     /// Answers for the node whose life this is.
     #[must_use]
-    pub(crate) fn new(life: Arc<Life>) -> Self {
-        Self { life }
+    pub(crate) fn new(life: Arc<Life>, metrics: Arc<Metrics>) -> Self {
+        Self { life, metrics }
+    }
+
+    /// Notes how long a write took, for the histograms.
+    fn measured(&self, answer: &view::ApplyAnswer) {
+        if answer.index > 0 {
+            self.metrics.committed(Duration::from_millis(answer.committed_ms));
+        }
+        if let Some(activated_ms) = answer.activated_ms {
+            self.metrics.activated(Duration::from_millis(activated_ms));
+        }
     }
 
     /// Has an override on this node noted in the audit log of the cluster (G16), now or as soon as there is a quorum. The
     /// override itself does not wait: it is for the hour in which nothing else works.
-    fn note(&self, actor: &Actor, what: String) {
+    fn note(&self, actor: &Actor, what: &str) {
         let Some(mesh) = self.life.mesh() else { return };
         let proposal = lead::proposal(actor.as_str(), Command::Note { what: format!("{} {what}", mesh.me()) });
         tokio::spawn(async move {
@@ -81,7 +93,9 @@ impl Peer for Answers {
     }
 
     async fn apply(&self, actor: &Actor, request: view::ApplyRequest) -> Result<view::ApplyAnswer, ApiError> {
-        rollout::apply(&self.life.site, &*self.mesh()?, actor, request).await
+        let answer = rollout::apply(&self.life.site, &*self.mesh()?, actor, request).await?;
+        self.measured(&answer);
+        Ok(answer)
     }
 
     async fn diff(&self, request: view::DiffRequest) -> Result<view::DiffAnswer, ApiError> {
@@ -97,7 +111,9 @@ impl Peer for Answers {
     }
 
     async fn rollback(&self, actor: &Actor, request: view::RollbackRequest) -> Result<view::ApplyAnswer, ApiError> {
-        rollout::rollback(&self.life.site, &*self.mesh()?, actor, request).await
+        let answer = rollout::rollback(&self.life.site, &*self.mesh()?, actor, request).await?;
+        self.measured(&answer);
+        Ok(answer)
     }
 
     async fn segments(&self, consistency: view::Consistency) -> Result<view::Segments, ApiError> {
@@ -125,13 +141,13 @@ impl Peer for Answers {
         let what = format!("disarmed for {} s: {reason}", duration.as_secs());
         let order = view::Disarm { reason, actor: actor.to_string(), until_ms };
         self.life.disarm(order).await.map_err(ApiError::internal)?;
-        self.note(actor, what);
+        self.note(actor, &what);
         Ok(view::DisarmAnswer { until_ms })
     }
 
     async fn arm(&self, actor: &Actor) -> Result<view::Done, ApiError> {
         self.life.arm().await.map_err(ApiError::internal)?;
-        self.note(actor, "armed".to_owned());
+        self.note(actor, "armed");
         Ok(view::Done { message: "this node enforces again".to_owned() })
     }
 

@@ -1,6 +1,12 @@
 //! What the node says about itself; asks nobody.
 
-use policy::Channel;
+use dataplane::HookState;
+use identity::Role;
+use policy::{
+    Channel,
+    channel::{Ends, HEDGEROW, PortSpan, Wire},
+    model::protocol,
+};
 
 use crate::{
     agent::{
@@ -120,7 +126,7 @@ fn alarms(
     enforcement: &Enforcement,
 ) -> Vec<view::Alarm> {
     let alarm = |name: &str, message: String| view::Alarm { name: name.to_owned(), message };
-    let mut alarms: Vec<_> = enforcement.alarms.iter().map(|message| alarm("data_path", message.clone())).collect();
+    let mut alarms: Vec<_> = enforcement.alarms.values().map(|message| alarm("data_path", message.clone())).collect();
     if raft.is_some_and(|raft| !raft.quorum) {
         alarms.push(alarm(
             "no_quorum",
@@ -136,10 +142,15 @@ fn alarms(
     if let Some(rejected) = &policy.rejected {
         alarms.push(alarm("rejected", format!("revision {} was given up: {}", rejected.revision, rejected.reason)));
     }
-    let detached = enforcement.hooks.iter().filter(|hook| !hook.state.attached());
-    alarms.extend(detached.map(|hook| {
-        alarm("hook_detached", format!("{} {} is not attached: {:?}", hook.interface, hook.hook.direction, hook.state))
-    }));
+    for hook in &enforcement.hooks {
+        if let HookState::Missing { because } = &hook.state {
+            let message = format!(
+                "{} {} is not judged, the program is not attached: {because}",
+                hook.interface, hook.hook.direction
+            );
+            alarms.push(alarm("hook_detached", message));
+        }
+    }
     alarms
 }
 
@@ -187,21 +198,27 @@ pub(super) fn channels(life: &Life) -> view::Channels {
     let documents = mesh.as_ref().and_then(|mesh| mesh.enforcement.borrow().compiled.clone());
     let from_documents = documents.iter().flat_map(|compiled| &compiled.model.channels);
     let from_documents = from_documents.map(|channel| (channel, view::ChannelOrigin::Document));
-    let built_in = policy::catalogue(policy::channel::HEDGEROW);
+    let built_in = own_channel(site.listen().port());
     let declared = site.config.channels.iter().map(|channel| (channel, view::ChannelOrigin::Config));
-    let all =
-        built_in.iter().map(|channel| (channel, view::ChannelOrigin::BuiltIn)).chain(declared).chain(from_documents);
+    let all = std::iter::once((&built_in, view::ChannelOrigin::BuiltIn)).chain(declared).chain(from_documents);
     let one = |(channel, origin): (&Channel, view::ChannelOrigin)| view::Channel {
         name: channel.name.clone(),
         role: channel.interface,
         interfaces: interfaces_of(life, channel),
-        wire: wires(channel, site.listen().port()),
+        wire: wires(channel),
         origin,
         guard_entries: mesh.as_ref().map_or(0, |mesh| entries(life, mesh, channel)),
     };
     let mut channels: Vec<_> = all.map(one).collect();
     channels.sort_by(|one, other| one.name.cmp(&other.name));
     view::Channels { channels, link_entries: link_kinds() * site.interfaces.len() as u64 }
+}
+
+/// The channel of the cluster itself, which no declaration brings and none takes away.
+fn own_channel(port: u16) -> Channel {
+    let ends = Ends::Members { groups: Vec::new(), unicast: true };
+    let wire = Wire { protocol: protocol::UDP, ports: Some(PortSpan::one(port)), ttl: None, ends };
+    Channel { name: HEDGEROW.to_owned(), interface: Role::Cluster, wires: vec![wire] }
 }
 
 fn interfaces_of(life: &Life, channel: &Channel) -> Vec<String> {
@@ -214,27 +231,26 @@ fn link_kinds() -> u64 {
     1 + (policy::guard::LINK_ICMPV6_NEIGHBOUR.len() + policy::guard::LINK_ICMPV6_MLD.len()) as u64
 }
 
-fn role_of(life: &Life, ifindex: u32) -> identity::Role {
+fn role_of(life: &Life, ifindex: u32) -> Role {
     let found = life.site.interfaces.iter().find(|interface| interface.ifindex == ifindex);
-    found.map_or(identity::Role::Cluster, |interface| interface.role)
+    found.map_or(Role::Cluster, |interface| interface.role)
 }
 
 /// What the channel looks like on the wire, such as `udp/7400` or `protocol 112 to 224.0.0.18`.
-fn wires(channel: &Channel, cluster_port: u16) -> String {
-    let one = |wire: &policy::channel::Wire| {
+fn wires(channel: &Channel) -> String {
+    let one = |wire: &Wire| {
         let name = view::FlowService { protocol: wire.protocol, port: 0 }.to_string();
         let name =
             name.split_once('/').filter(|_| wire.ports.is_some()).map_or(name.clone(), |(name, _)| name.to_owned());
         let ports = match wire.ports {
             Some(span) if span.count > 1 => format!("/{}-{}", span.first, span.first.saturating_add(span.count - 1)),
             Some(span) => format!("/{}", span.first),
-            None if channel.name == policy::channel::HEDGEROW => format!("/{cluster_port}"),
             None => String::new(),
         };
         let to = match &wire.ends {
-            policy::channel::Ends::Members { groups, .. } if !groups.is_empty() => format!(" to {}", list(groups)),
-            policy::channel::Ends::Members { .. } => String::new(),
-            policy::channel::Ends::From(sources) => format!(" from {}", list(sources)),
+            Ends::Members { groups, .. } if !groups.is_empty() => format!(" to {}", list(groups)),
+            Ends::Members { .. } => String::new(),
+            Ends::From(sources) => format!(" from {}", list(sources)),
         };
         format!("{name}{ports}{to}")
     };
@@ -255,5 +271,5 @@ fn entries(life: &Life, mesh: &Mesh, channel: &Channel) -> u64 {
         guard.map_or(0, |guard| guard.entries.len() as u64)
     };
     let built_in = count(&[]);
-    if channel.name == policy::channel::HEDGEROW { built_in } else { count(std::slice::from_ref(channel)) - built_in }
+    if channel.name == HEDGEROW { built_in } else { count(std::slice::from_ref(channel)) - built_in }
 }
