@@ -171,15 +171,12 @@ fn main() {
     }
     verdict("replacing: Hedgerow over nft -f, one rule each", replaced.whole.median() / replaced.linear.median(), 1.0);
     let best = replaced.linear.median().min(replaced.hash.median());
-    println!("  {:<74} {:>8.3}", "replacing: Hedgerow over nft's faster form", replaced.whole.median() / best);
-    println!(
-        "  {:<74} {:>8.3}",
-        "one rule: Hedgerow over nft add rule",
-        changed.whole.median() / changed.rule.median()
-    );
-    println!(
-        "  {:<74} {:>8.3}",
-        "one rule: Hedgerow over nft add element",
-        changed.whole.median() / changed.element.median()
-    );
+    println!("\nbeside");
+    for (less, more) in [(1, 2), (2, 3)] {
+        let what = format!("growth of compile time, {} to {} rules", SIZES[less], SIZES[more]);
+        figure(&what, rows[more].1 / rows[less].1);
+    }
+    figure("replacing: Hedgerow over nft's faster form", replaced.whole.median() / best);
+    figure("one rule: Hedgerow over nft add rule", changed.whole.median() / changed.rule.median());
+    figure("one rule: Hedgerow over nft add element", changed.whole.median() / changed.element.median());
 }

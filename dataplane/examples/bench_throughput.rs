@@ -30,7 +30,7 @@ use guarded::Guarded;
 use inject::{Answer, attach, load, receive_offload_on, send};
 use policy::{CompileLimits, Flow, compile};
 use rules::{Form, Rules};
-use world::{median, run, veth, verdict};
+use world::{median, run, verdict, veth};
 
 const ROUNDS: usize = 9;
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
@@ -249,12 +249,24 @@ fn figures(pairs: &[Pair], pass: bool) -> Figures {
 
 fn targets(dropped: &Figures, passed: &Figures) {
     println!("\ntargets, over all numbers of rules");
-    verdict("dropping: Hedgerow over XDP that drops", dropped.worst() / dropped.of(Filter::Program(Answer::XdpDrop)), 1.1);
+    verdict(
+        "dropping: Hedgerow over XDP that drops",
+        dropped.worst() / dropped.of(Filter::Program(Answer::XdpDrop)),
+        1.1,
+    );
     for count in &SIZES[1..] {
         let ours = dropped.of(Filter::Hedgerow(XdpMode::Native, *count));
-        verdict(&format!("dropping, {count} rules: Hedgerow over nftables' best set"), ours / dropped.best_set(*count), 0.5);
+        verdict(
+            &format!("dropping, {count} rules: Hedgerow over nftables' best set"),
+            ours / dropped.best_set(*count),
+            0.5,
+        );
     }
-    verdict("passing: Hedgerow over XDP that passes", passed.worst() / passed.of(Filter::Program(Answer::XdpPass)), 1.1);
+    verdict(
+        "passing: Hedgerow over XDP that passes",
+        passed.worst() / passed.of(Filter::Program(Answer::XdpPass)),
+        1.1,
+    );
     let by_tcx = passed.of(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
     verdict("passing: Hedgerow by TCX over TCX that passes", by_tcx / passed.of(Filter::Program(Answer::TcxPass)), 1.1);
     println!("\nbeside");

@@ -3,7 +3,7 @@
 use crate::build::build;
 use crate::failure::Failure;
 use crate::machine::Root;
-use crate::packages::{self, BUILD};
+use crate::packages::{self, BUILD, Need, PEERS};
 use crate::shell::run;
 
 /// A measurement.
@@ -12,22 +12,42 @@ struct Bench {
     package: &'static str,
     example: &'static str,
     needs_root: bool,
+    /// Beyond what building takes.
+    needs: &'static [Need],
     what: &'static str,
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "datapath",
         package: "dataplane",
         example: "bench_datapath",
         needs_root: true,
+        needs: &[],
         what: "nanoseconds per packet of the eBPF programs, against floors and references",
+    },
+    Bench {
+        name: "change",
+        package: "dataplane",
+        example: "bench_change",
+        needs_root: true,
+        needs: PEERS,
+        what: "replacing 10,000 rules in the kernel and changing one, beside nftables",
+    },
+    Bench {
+        name: "throughput",
+        package: "dataplane",
+        example: "bench_throughput",
+        needs_root: true,
+        needs: PEERS,
+        what: "packets per second through a veth pair, beside nftables and programs that do nothing",
     },
     Bench {
         name: "compile",
         package: "policy",
         example: "compile_bench",
         needs_root: false,
+        needs: &[],
         what: "compiling 10 to 100,000 rules: time and size of the image",
     },
     Bench {
@@ -35,6 +55,7 @@ const BENCHES: [Bench; 4] = [
         package: "raft",
         example: "write_latency",
         needs_root: false,
+        needs: &[],
         what: "durable writes to three nodes on this machine",
     },
     Bench {
@@ -42,6 +63,7 @@ const BENCHES: [Bench; 4] = [
         package: "transport",
         example: "latency",
         needs_root: false,
+        needs: &[],
         what: "connecting, round trips and throughput between two endpoints, beside TCP",
     },
 ];
@@ -57,7 +79,7 @@ pub(crate) fn run_named(words: &[&str]) -> Result<(), Failure> {
     if bench.needs_root && root == Root::No {
         return Err(Failure::other("This benchmark loads eBPF programs: it needs root or sudo."));
     }
-    packages::install(root, &[BUILD])?;
+    packages::install(root, &[BUILD, bench.needs])?;
     let programs = build(&["--release", "-p", bench.package, "--example", bench.example])?;
     let program = programs.join("examples").join(bench.example);
     let as_user = std::process::Command::new(&program);

@@ -24,7 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo [--keep] [--revisions N]   the whole of it in network namespaces: forms, enforces, is hurt, heals; prints what it measured
   test                            every check and test, those that need root included; installs what is missing and says so first
-  bench NAME                      a measurement, in a release build; without a name it lists them (datapath, compile, writes, transport)
+  bench NAME                      a measurement, in a release build; without a name it lists them (datapath, change, throughput, …)
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
   tidy                            the checks of style alone
 

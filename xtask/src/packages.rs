@@ -51,6 +51,12 @@ pub(crate) const LAB: &[Need] = &[
     program("curl", "curl", "to look around in the laboratory"),
 ];
 
+/// To measure beside.
+pub(crate) const PEERS: &[Need] = &[
+    program("iproute2", "ip", "interfaces in a network namespace"),
+    program("nftables", "nft", "the packet filter that Hedgerow is measured against"),
+];
+
 /// To check the style.
 pub(crate) const STYLE: &[Need] = &[program("clang-format", "clang-format", "the layout of the C")];
 
