@@ -1,7 +1,5 @@
 //! Documents, revisions, explanations.
 
-use std::time::Duration;
-
 use axum::{Json, extract::State};
 
 use super::{
@@ -41,7 +39,7 @@ pub(super) async fn apply(
     if request.sources.is_empty() && !request.prune {
         return Err(ApiError::invalid("there is nothing to apply: the request names no source"));
     }
-    api.peer.apply(&actor, request).await.map(|answer| counted(&api, answer))
+    api.peer.apply(&actor, request).await.map(Json)
 }
 
 /// What documents would change.
@@ -98,18 +96,7 @@ pub(super) async fn rollback(
 ) -> Result<Json<view::ApplyAnswer>, ApiError> {
     check_wait(request.timeout_ms)?;
     check_message(&request.message)?;
-    api.peer.rollback(&actor, request).await.map(|answer| counted(&api, answer))
-}
-
-/// Counts a write that this node took.
-fn counted(api: &Api, answer: view::ApplyAnswer) -> Json<view::ApplyAnswer> {
-    if matches!(answer.outcome, view::Applied::Committed | view::Applied::Active | view::Applied::Rejected) {
-        api.metrics.committed(Duration::from_millis(answer.committed_ms));
-    }
-    if let Some(activated_ms) = answer.activated_ms {
-        api.metrics.activated(Duration::from_millis(activated_ms));
-    }
-    Json(answer)
+    api.peer.rollback(&actor, request).await.map(Json)
 }
 
 /// The segments of the latest revision.
