@@ -4,10 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// The programs that the laboratory runs, each with the Debian package it comes from.
-pub const TOOLS: [(&str, &str); 5] = [
+pub const TOOLS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("sysctl", "procps"),
+    ("setpriv", "util-linux"),
+    ("chrt", "util-linux"),
     ("keepalived", "keepalived"),
     ("haproxy", "haproxy"),
 ];

@@ -1,8 +1,8 @@
 //! VRRP has one master, and it does not change unless something dies.
 
 use crate::LabError;
-use crate::probe::{VrrpEvent, VrrpState, events};
-use crate::site::Balancer;
+use crate::probe::{Stall, VrrpEvent, VrrpState, events};
+use crate::site::{Balancer, Site};
 
 /// The names of the load balancers that hold the virtual IPv4 address now.
 pub fn masters_now(balancers: &[Balancer]) -> Result<Vec<String>, LabError> {
@@ -20,24 +20,33 @@ pub struct MasterWatch {
     seen: Vec<usize>,
 }
 
+/// The changes of master since a watch began.
+#[derive(Clone, Debug, Default)]
+pub struct MasterChanges {
+    /// Those that nothing explains but what was done to the cluster.
+    pub counted: Vec<(String, VrrpEvent)>,
+    /// Those at moments at which the machine itself stood still.
+    pub stalled: Vec<(String, VrrpEvent)>,
+}
+
 impl MasterWatch {
     /// Notes where every load balancer stands.
-    pub fn start(balancers: &[Balancer]) -> Self {
-        Self { seen: balancers.iter().map(|balancer| events(&balancer.vrrp_events()).len()).collect() }
+    pub fn start(site: &Site) -> Self {
+        Self { seen: site.balancers.iter().map(|balancer| events(&balancer.vrrp_events()).len()).collect() }
     }
 
-    /// Every change of state since the start, with the load balancer that changed.
-    pub fn changes(&self, balancers: &[Balancer]) -> Vec<(String, VrrpEvent)> {
-        let mut changes = Vec::new();
-        for (balancer, seen) in balancers.iter().zip(&self.seen) {
+    /// Every time that a load balancer became master since the start; in each family that counts.
+    pub fn changes(&self, site: &Site) -> MasterChanges {
+        let stalls = site.stalls();
+        let mut changes = MasterChanges::default();
+        for (balancer, seen) in site.balancers.iter().zip(&self.seen) {
             let new = events(&balancer.vrrp_events()).into_iter().skip(*seen);
-            changes.extend(new.map(|event| (balancer.name().to_owned(), event)));
+            for event in new.filter(|event| event.state == VrrpState::Master) {
+                let stalled = stalls.iter().any(|stall: &Stall| stall.explains(event.at));
+                let list = if stalled { &mut changes.stalled } else { &mut changes.counted };
+                list.push((balancer.name().to_owned(), event));
+            }
         }
         changes
-    }
-
-    /// How often a load balancer became master since the start; in each family that counts.
-    pub fn master_changes(&self, balancers: &[Balancer]) -> usize {
-        self.changes(balancers).iter().filter(|(_, event)| event.state == VrrpState::Master).count()
     }
 }

@@ -7,5 +7,5 @@ mod peers_connected;
 
 pub use converged::{Converged, converged};
 pub use enforced::{Findings, enforced, enforced_at, locked_down, open, served};
-pub use masters::{MasterWatch, masters_now};
+pub use masters::{MasterChanges, MasterWatch, masters_now};
 pub use peers_connected::PeersWatch;

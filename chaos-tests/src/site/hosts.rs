@@ -13,6 +13,9 @@ use crate::{LabError, wait};
 /// How long a web server may take to answer first.
 const WEB_READY_SECONDS_MAX: Duration = Duration::from_secs(10);
 
+/// Above keepalived's real-time priority in `deploy/demo/keepalived.conf`, so that keepalived is not what makes it late.
+const PULSE_PRIORITY: &str = "60";
+
 /// A web server on the backend network.
 pub(super) struct Web {
     pub(super) machine: Namespace,
@@ -53,4 +56,11 @@ pub(super) fn client(lab: &Lab, vip: &Network, name: &str, host: u8) -> Result<N
     let machine = lab.namespace(name)?;
     vip.plug(&machine, "vip0", &Addresses::of(host).on_vip())?;
     Ok(machine)
+}
+
+/// Starts what notices when the machine itself stands still, with real-time priority; it writes to `file`.
+pub(super) fn pulse(lab: &Lab, machine: &Namespace, program: &Path, file: &Path) -> Result<Daemon, LabError> {
+    let mut command = Command::new("chrt");
+    command.args(["--fifo", PULSE_PRIORITY]).arg(program).arg("pulse").arg(file);
+    lab.daemon(machine, "pulse", &command)
 }

@@ -11,8 +11,8 @@ use super::balancer::Balancer;
 use super::hosts::{self, Web};
 use super::unprivileged;
 use crate::invariants::masters_now;
-use crate::lab::{Lab, Namespace, Network};
-use crate::probe::{HttpProbe, events, peers};
+use crate::lab::{Daemon, Lab, Namespace, Network};
+use crate::probe::{self, HttpProbe, Stall, events, peers};
 use crate::{LabError, wait};
 
 /// Host numbers on the networks.
@@ -22,6 +22,8 @@ const DENIED_HOST: u8 = 202;
 /// How long the daemons may take to elect a master and to connect to each other.
 const SETTLED_SECONDS_MAX: Duration = Duration::from_secs(30);
 
+/// Where the moments are written at which the machine stood still, in the laboratory's folder.
+const PULSE_FILE: &str = "pulse";
 /// How long VRRP must have been without a change: ten adverts.
 const CALM: Duration = Duration::from_secs(1);
 /// How long agents may take to form a cluster.
@@ -73,6 +75,7 @@ pub struct Site {
     /// Its networks, to cut and to heal.
     pub networks: Networks,
     webs: Vec<Web>,
+    pulse: Daemon,
     secret_file: PathBuf,
     /// The roof over everything.
     pub lab: Lab,
@@ -98,10 +101,16 @@ impl Site {
         let webs = WEB_HOSTS.into_iter().zip(["web1", "web2"]).map(start).collect::<Result<_, _>>()?;
         let allowed = hosts::client(&lab, &networks.vip, "allowed", ALLOWED_HOST)?;
         let denied = hosts::client(&lab, &networks.vip, "denied", DENIED_HOST)?;
+        let pulse = hosts::pulse(&lab, &allowed, &config.lab_program, &lab.dir().join(PULSE_FILE))?;
         let secret_file = lab.dir().join("bootstrap.secret");
         write_secret(&secret_file)?;
         unprivileged::give(&secret_file)?;
-        Ok(Self { balancers, allowed, denied, networks, webs, secret_file, lab })
+        Ok(Self { balancers, allowed, denied, networks, webs, pulse, secret_file, lab })
+    }
+
+    /// The moments at which this machine itself stood still.
+    pub fn stalls(&self) -> Vec<Stall> {
+        probe::stalls(&self.lab.dir().join(PULSE_FILE))
     }
 
     /// A web server's machine, from which a connection to a load balancer is tried.
@@ -190,6 +199,7 @@ impl Site {
         let name = self.lab.name().to_owned();
         self.balancers.into_iter().for_each(Balancer::forget);
         self.webs.into_iter().for_each(Web::forget);
+        self.pulse.forget();
         Ok(name)
     }
 }

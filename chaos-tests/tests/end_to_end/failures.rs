@@ -48,7 +48,7 @@ fn g13_g17_a_killed_peer_leaves_enforcement_and_comes_back() {
     }
     scene.site.settle(3).unwrap();
     scene.formed(3);
-    let masters = MasterWatch::start(&scene.site.balancers);
+    let masters = MasterWatch::start(&scene.site);
     let (leader, others) = scene.leader_and_others();
     for victim in [leader, others[0]] {
         scene.site.balancers[victim].kill_agent().unwrap();
@@ -61,7 +61,7 @@ fn g13_g17_a_killed_peer_leaves_enforcement_and_comes_back() {
         converged(&scene.site.balancers, written.revision, AGREED_SECONDS_MAX).unwrap();
         enforced_at(&scene.site, victim).unwrap().check().unwrap();
     }
-    assert_eq!(masters.master_changes(&scene.site.balancers), 0);
+    assert_eq!(masters.changes(&scene.site).counted, []);
 }
 
 /// G1, G10, G17: a node that stands still for ten seconds finds another leader when it wakes, and follows it.

@@ -1,5 +1,7 @@
-//! `hedgerow-lab`: the small servant of the laboratory. `list` and `clean` what was left up, `web` serves pages inside it.
+//! `hedgerow-lab`: the small servant of the laboratory. `list` and `clean` what was left up, `web` serves pages inside it,
+//! `pulse` notices when the machine stands still.
 
+mod pulse;
 mod web;
 
 use std::io::{self, Write};
@@ -7,7 +9,7 @@ use std::process::ExitCode;
 
 use chaos_tests::lab::{self, PREFIX};
 
-const USAGE: &str = "usage: hedgerow-lab list | clean | web --name NAME ADDRESS...";
+const USAGE: &str = "usage: hedgerow-lab list | clean | pulse FILE | web --name NAME ADDRESS...";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -15,6 +17,7 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["list"] => list(),
         ["clean"] => clean(),
+        ["pulse", file] => pulse::watch(file),
         ["web", "--name", name, addresses @ ..] if !addresses.is_empty() => web::serve(name, addresses),
         _ => {
             eprintln!("{USAGE}");

@@ -25,7 +25,7 @@ pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
 
 /// Applies the revision and looks at everything that must not notice.
 fn hold(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
-    let masters = MasterWatch::start(&stage.site.balancers);
+    let masters = MasterWatch::start(&stage.site);
     let peers = PeersWatch::start(&stage.site.balancers)?;
     let (_, other) = stage.leader_and_other()?;
     let term = term(stage)?;
@@ -45,7 +45,7 @@ fn hold(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
         ensure!(status.members.alive == stage.running as u64, "{} sees {:?}", balancer.name(), status.members);
         ensure!(status.raft.is_some_and(|raft| raft.quorum), "{} has no quorum", balancer.name());
     }
-    stage.same_master(&masters)?;
+    stage.same_master(&masters, notes)?;
     let broken = peers.broken(&stage.site.balancers)?;
     ensure!(broken.is_empty(), "HAProxy peers: {}", broken.join("; "));
     let what = "deny everything: VRRP changes / HAProxy peer sessions lost / members lost / Raft elections";

@@ -10,7 +10,7 @@ use crate::report::{Notes, show};
 use crate::stage::{AGREED_SECONDS_MAX, FOUNDERS, Stage, checked};
 
 pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
-    let watch = MasterWatch::start(&stage.site.balancers);
+    let watch = MasterWatch::start(&stage.site);
     let took = stage.site.form(FOUNDERS)?;
     notes.measure("cluster of three formed, from the start of the programs to all ready", show(took))?;
     let mut clusters = BTreeSet::new();
@@ -37,5 +37,5 @@ pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     }
     notes.measure("  and the programs attached to every hook of all three, after another", show(started.elapsed()))?;
     checked(&open(&stage.site, &stage.indices())?).context("a new cluster must not break anything")?;
-    stage.same_master(&watch)
+    stage.same_master(&watch, notes)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use chaos_tests::invariants::{MasterWatch, PeersWatch, converged, enforced_at};
 use chaos_tests::site::Forming;
 
@@ -10,7 +10,7 @@ use crate::report::{Notes, show};
 use crate::stage::{AGREED_SECONDS_MAX, Stage, checked};
 
 pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
-    let masters = MasterWatch::start(&stage.site.balancers);
+    let masters = MasterWatch::start(&stage.site);
     let newcomer = stage.running;
     stage.site.start_agent(newcomer, &Forming::ByHand)?;
     let (_, other) = stage.leader_and_other()?;
@@ -31,6 +31,6 @@ pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     let settled = stage.site.settle(stage.running)?;
     let peers = PeersWatch::start(&stage.site.balancers)?;
     notes.say(format!("keepalived and HAProxy on it too: {} peer sessions after {}", peers.count(), show(settled)))?;
-    ensure!(masters.master_changes(&stage.site.balancers) == 0, "VRRP changed its master while the node joined");
+    stage.same_master(&masters, notes)?;
     notes.say(checked(&enforced_at(&stage.site, newcomer)?)?)
 }

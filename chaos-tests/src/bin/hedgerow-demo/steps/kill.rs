@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(40);
 const LIMIT: Duration = Duration::from_millis(800);
 
 pub(crate) fn kill(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
-    let masters = MasterWatch::start(&stage.site.balancers);
+    let masters = MasterWatch::start(&stage.site);
     let peers = PeersWatch::start(&stage.site.balancers)?;
     let (leader, other) = stage.leader_and_other()?;
     let own = HttpProbe { to: stage.site.balancers[leader].addresses.own_shop(), limit: LIMIT };
@@ -35,7 +35,7 @@ pub(crate) fn kill(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     notes.measure("  requests to that node meanwhile, allowed served / denied kept out", value)?;
     ensure!(allowed.wrong.is_empty(), "an allowed request to {own:?} failed: {:?}", allowed.wrong);
     ensure!(denied.wrong.is_empty(), "a denied request to {own:?} got through: {:?}", denied.wrong);
-    stage.same_master(&masters)?;
+    stage.same_master(&masters, notes)?;
     let broken = peers.broken(&stage.site.balancers[..stage.running])?;
     ensure!(broken.is_empty(), "HAProxy peers: {}", broken.join("; "));
     Ok(())
@@ -43,7 +43,7 @@ pub(crate) fn kill(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
 
 pub(crate) fn back(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     let gone = stage.site.balancers.iter().position(|one| one.agent.is_none()).context("no agent is down")?;
-    let masters = MasterWatch::start(&stage.site.balancers);
+    let masters = MasterWatch::start(&stage.site);
     let own = HttpProbe { to: stage.site.balancers[gone].addresses.own_shop(), limit: LIMIT };
     let allowed = Stream::start(&stage.site.allowed, own, Expect::Answer, PAUSE)?;
     let denied = Stream::start(&stage.site.denied, own, Expect::Silence, PAUSE)?;
@@ -59,5 +59,5 @@ pub(crate) fn back(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     ensure!(allowed.wrong.is_empty(), "an allowed request failed while it came back: {:?}", allowed.wrong);
     ensure!(denied.wrong.is_empty(), "a denied request got through while it came back: {:?}", denied.wrong);
     notes.say(checked(&enforced(&stage.site, &stage.indices())?)?)?;
-    stage.same_master(&masters)
+    stage.same_master(&masters, notes)
 }

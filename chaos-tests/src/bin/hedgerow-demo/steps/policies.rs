@@ -7,7 +7,7 @@ use crate::report::{Notes, show};
 use crate::stage::{AGREED_SECONDS_MAX, Stage, checked};
 
 pub(crate) fn apply(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
-    let masters = MasterWatch::start(&stage.site.balancers);
+    let masters = MasterWatch::start(&stage.site);
     let peers = PeersWatch::start(&stage.site.balancers[..stage.running])?;
     let (leader, other) = stage.leader_and_other()?;
     let names = (stage.site.balancers[leader].name().to_owned(), stage.site.balancers[other].name().to_owned());
@@ -21,7 +21,7 @@ pub(crate) fn apply(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     let same = converged(&stage.site.balancers[..stage.running], applied.revision, AGREED_SECONDS_MAX)?;
     notes.say(format!("revision {} on every node, digest {}", same.revision, same.digest))?;
     notes.say(format!("all nodes attest the same bytes after {}", show(same.took)))?;
-    stage.same_master(&masters)?;
+    stage.same_master(&masters, notes)?;
     let broken = peers.broken(&stage.site.balancers[..stage.running])?;
     ensure!(broken.is_empty(), "HAProxy peers: {}", broken.join("; "));
     Ok(())

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(40);
 const LIMIT: Duration = Duration::from_millis(800);
 
 pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
-    let masters = MasterWatch::start(&stage.site.balancers);
+    let masters = MasterWatch::start(&stage.site);
     let peers = PeersWatch::start(&stage.site.balancers)?;
     let mut streams = Vec::new();
     for (family, to) in [("IPv4", vip4()), ("IPv6", vip6())] {
@@ -41,12 +41,12 @@ pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     notes.measure("  one revision, request to enforced everywhere, CLI included: median, p99, worst", spread(times))?;
     notes.measure("  VRRP changes of state / HAProxy peer sessions lost", {
         let broken = peers.broken(&stage.site.balancers[..stage.running])?;
-        format!("{} / {}", masters.changes(&stage.site.balancers).len(), broken.len())
+        format!("{} / {}", masters.changes(&stage.site).counted.len(), broken.len())
     })?;
     for (who, tally) in &tallies {
         tell(notes, who, tally)?;
     }
-    stage.same_master(&masters)?;
+    stage.same_master(&masters, notes)?;
     let broken = peers.broken(&stage.site.balancers[..stage.running])?;
     ensure!(broken.is_empty(), "HAProxy peers: {}", broken.join("; "));
     for (who, tally) in tallies {
