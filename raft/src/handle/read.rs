@@ -49,7 +49,7 @@ impl Raft {
             if let Some(reason) = self.metrics().fatal {
                 return Err(ReadError::Stopped(reason));
             }
-            if timeout_at(end, self.leader_may_have_changed()).await.is_err() {
+            if self.is_too_late_to_retry(end).await {
                 return Err(ReadError::Unavailable { waited: deadline, reason });
             }
         }

@@ -95,7 +95,7 @@ impl Raft {
                     reason
                 }
             };
-            if timeout_at(end, self.leader_may_have_changed()).await.is_err() {
+            if self.is_too_late_to_retry(end).await {
                 return Err(WriteError::Unavailable { may_have_committed, waited: deadline, reason });
             }
         }
@@ -168,7 +168,15 @@ impl Raft {
     pub(super) async fn leader_may_have_changed(&self) {
         let mut metrics = self.core().server_metrics();
         metrics.borrow_and_update();
-        tokio::time::timeout(RETRY_INTERVAL, metrics.changed()).await.ok();
+        if let Ok(Err(_)) = tokio::time::timeout(RETRY_INTERVAL, metrics.changed()).await {
+            // The core is gone, and will not change any more.
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    /// Waits for a better moment to try again; true when there is none before the end.
+    pub(super) async fn is_too_late_to_retry(&self, end: Instant) -> bool {
+        timeout_at(end, self.leader_may_have_changed()).await.is_err() || Instant::now() >= end
     }
 }
 

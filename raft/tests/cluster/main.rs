@@ -1,6 +1,8 @@
 //! Whole clusters in one process, over a network that can be cut.
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod faults;

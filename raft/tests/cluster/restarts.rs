@@ -61,7 +61,7 @@ async fn a_node_far_behind_gets_a_snapshot() {
     cluster.start(3).await.unwrap();
     let state = cluster.wait(3, |state| state.revision() == 200).await;
     assert_eq!(state.documents.len(), 7);
-    assert!(cluster.raft(3).metrics().snapshot.is_some());
+    cluster.eventually("a snapshot", || cluster.raft(3).metrics().snapshot).await;
     cluster.converge().await;
     // Its own disk is enough from now on.
     for node in 1..=3 {
@@ -120,4 +120,18 @@ async fn a_leader_that_ends_hands_over() {
     cluster.crash(leader);
     cluster.write(leader % 3 + 1, segment("after")).await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+// A handle that outlives its node answers within the deadline, and does not spin.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_handle_of_a_crashed_node_keeps_its_deadline() {
+    let mut cluster = Cluster::founded(3).await;
+    let raft = cluster.raft(2);
+    cluster.crash(2);
+    let proposal = cluster.proposal(segment("a"));
+    let limit = Duration::from_secs(5);
+    let written = tokio::time::timeout(limit, raft.write(proposal, Duration::from_millis(300))).await;
+    // Another node may still take it for this one, or not: both are answers.
+    assert!(written.is_ok());
+    assert!(tokio::time::timeout(limit, raft.read(Duration::from_millis(300))).await.is_ok());
 }

@@ -72,6 +72,11 @@ impl Hub {
         self.nodes.lock().unwrap().remove(&node);
     }
 
+    /// The nodes that run.
+    pub(crate) fn nodes(&self) -> Vec<Raft> {
+        self.nodes.lock().unwrap().values().cloned().collect()
+    }
+
     /// Cuts both directions between every node of one side and every node of the other.
     pub(crate) fn cut(&self, one: &[u64], other: &[u64]) {
         let pairs = one.iter().flat_map(|a| other.iter().flat_map(move |b| [(*a, *b), (*b, *a)]));
