@@ -1,0 +1,28 @@
+//! Policy documents for tests.
+
+/// A segment `web` and a policy that lets one network in; everything else to it is refused.
+pub(crate) const WEB: &str = r#"apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: web, labels: {app: shop}}
+spec:
+  role: vip
+  addresses: [203.0.113.10/32, "2001:db8::10/128"]
+  services: [{name: https, protocol: tcp, port: 443}]
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {name: web}
+spec:
+  tier: application
+  appliesTo: {segment: web}
+  ingress:
+    - {name: partners, action: allow, from: [{cidr: 198.51.100.0/24}], services: [https]}
+"#;
+
+/// A segment of this name with this address: one document that differs from the next.
+pub(crate) fn segment(name: &str, address: &str) -> String {
+    format!(
+        "apiVersion: hedgerow/v1\nkind: Segment\nmetadata: {{name: {name}}}\n\
+         spec: {{role: backend, addresses: [{address}]}}\n"
+    )
+}

@@ -1,0 +1,262 @@
+//! Working with policy, at every node alike: apply, compare, explain, look back, go back.
+
+use node::{
+    client::{Client, ClientError},
+    view::{self, Applied, ApplyAnswer, ApplyRequest, ChangeKind, Consistency, ErrorKind, PolicyQuery, Source, Wait},
+};
+
+use crate::{
+    documents::{WEB, segment},
+    lab::{Agent, Lab, run},
+};
+
+/// A request to apply one text.
+fn request(text: &str) -> ApplyRequest {
+    ApplyRequest {
+        sources: vec![Source { name: "test.yaml".to_owned(), text: text.to_owned() }],
+        prune: false,
+        expect_revision: None,
+        message: "a test".to_owned(),
+        dry_run: false,
+        wait: Wait::All,
+        timeout_ms: None,
+        request_id: None,
+    }
+}
+
+fn apply(agent: &Agent, request: &ApplyRequest) -> Result<ApplyAnswer, ClientError> {
+    agent.ask(async |client: &Client| client.apply(request).await)
+}
+
+fn documents(agent: &Agent, consistency: Consistency) -> view::PolicyDocuments {
+    let query = PolicyQuery { name: None, consistency };
+    agent.ask(async |client: &Client| client.policy(&query).await).unwrap()
+}
+
+/// Any node takes writes and forwards them; the answer names revision, log index and digest, and what every member does.
+/// G3: a read at any other node right after it sees the write. G5: the same digest everywhere.
+#[test]
+fn g3_g5_every_node_takes_writes_and_every_node_reads_them_at_once() {
+    let lab = Lab::formed(3);
+    let mut last = (0, 0);
+    for round in 0..9u64 {
+        let (writer, reader) = (&lab.agents[round as usize % 3], &lab.agents[(round as usize + 1) % 3]);
+        let text = segment(&format!("round-{round}"), &format!("10.0.{round}.1/32"));
+        let answer = apply(writer, &request(&text)).unwrap();
+        assert_eq!((answer.revision, answer.outcome), (round + 1, Applied::Active));
+        assert!(answer.index > last.1, "the log goes forward");
+        assert_eq!(answer.nodes.len(), 3);
+        assert!(answer.nodes.iter().all(|node| node.state == view::NodeStateKind::Active), "{:?}", answer.nodes);
+        let read = documents(reader, Consistency::Linearizable);
+        assert_eq!((read.revision, read.digest), (answer.revision, Some(answer.digest)));
+        assert!(read.index >= answer.index);
+        assert_eq!(read.documents.len() as u64, round + 1);
+        last = (answer.revision, answer.index);
+    }
+    // Without waiting for activation the commit alone is what the next reader must see.
+    for round in 0..9usize {
+        let text = segment("again", &format!("10.9.{round}.1/32"));
+        let unwaited = ApplyRequest { wait: Wait::None, ..request(&text) };
+        let answer = apply(&lab.agents[round % 3], &unwaited).unwrap();
+        assert_eq!(answer.outcome, Applied::Committed);
+        assert_eq!(documents(&lab.agents[(round + 1) % 3], Consistency::Linearizable).revision, answer.revision);
+    }
+    lab.enforced(18);
+    let digests: Vec<_> = lab.agents.iter().map(|agent| documents(agent, Consistency::Local).digest).collect();
+    assert!(digests.iter().all(|digest| *digest == digests[0]));
+}
+
+/// Many writers at all nodes at once: each write is one revision, none is lost, and all nodes say the same.
+#[test]
+fn g2_g5_concurrent_writes_at_all_nodes_are_all_there() {
+    /// Writes of each writer.
+    const WRITES: usize = 8;
+    let lab = Lab::formed(3);
+    let files: Vec<Vec<String>> = (0..3)
+        .map(|writer| {
+            let name = |write: usize| format!("w{writer}-{write}");
+            let text = |write: usize| segment(&name(write), &format!("10.{writer}.{write}.1/32"));
+            (0..WRITES).map(|write| lab.file(&format!("{}.yaml", name(write)), &text(write))).collect()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for (agent, files) in lab.agents.iter().zip(&files) {
+            let socket = agent.files.socket.clone();
+            scope.spawn(move || {
+                for file in files {
+                    let socket = socket.to_str().unwrap();
+                    run(["--socket", socket, "policy", "apply", "-f", file, "--wait", "none"]).done();
+                }
+            });
+        }
+    });
+    lab.enforced(3 * WRITES as u64);
+    let all: Vec<_> = lab.agents.iter().map(|agent| documents(agent, Consistency::Linearizable)).collect();
+    assert!(all.iter().all(|one| one.documents.len() == 3 * WRITES && one.digest == all[0].digest));
+}
+
+/// Compare-and-set, and the same write sent twice.
+#[test]
+fn a_write_can_expect_a_revision_and_be_repeated() {
+    let lab = Lab::formed(3);
+    let [first, second, third] = &lab.agents[..] else { panic!("three nodes") };
+    let file = lab.file("one.yaml", &segment("one", "10.0.0.1/32"));
+    let id = "00112233445566778899aabbccddeeff";
+    let tried = ["policy", "apply", "-f", &file, "--expect-revision", "0", "--request-id", id, "-o", "json"];
+    let answer: ApplyAnswer = first.cli(tried).json();
+    assert_eq!((answer.revision, answer.outcome), (1, Applied::Active));
+
+    // The answer was lost, the write is sent again, elsewhere: it is the same write, with the same answer.
+    let again: ApplyAnswer = second.cli(tried).json();
+    assert_eq!((again.revision, again.index, again.digest), (1, answer.index, answer.digest));
+    // Also when others have written since.
+    let other = lab.file("two.yaml", &segment("two", "10.0.0.2/32"));
+    let answer: ApplyAnswer =
+        third.cli(["policy", "apply", "-f", &other, "--expect-revision", "1", "-o", "json"]).json();
+    assert_eq!(answer.revision, 2);
+    let again: ApplyAnswer = third.cli(tried).json();
+    assert_eq!(again.revision, 1);
+    assert_eq!(first.status().policy.revision, 2);
+    let rollback = ["policy", "rollback", "1", "--request-id", "0123", "-o", "json"];
+    let (once, twice): (ApplyAnswer, ApplyAnswer) = (first.cli(rollback).json(), second.cli(rollback).json());
+    assert_eq!((once.revision, once.index), (twice.revision, twice.index));
+    assert_eq!(once.revision, 3);
+
+    // Somebody was faster: nothing changes, and the answer says what is there now.
+    let file = lab.file("three.yaml", &segment("three", "10.0.0.3/32"));
+    let conflict = second.cli(["policy", "apply", "-f", &file, "--expect-revision", "2"]);
+    conflict.refused(1, &["revision 2 was expected", "3", "--expect-revision 3"]);
+    second.cli(["policy", "rollback", "1", "--expect-revision", "2"]).refused(1, &["revision 2 was expected"]);
+    let stale = ApplyRequest { expect_revision: Some(7), ..request(&segment("three", "10.0.0.3/32")) };
+    match apply(third, &stale).unwrap_err() {
+        ClientError::Refused(body) => assert_eq!((body.kind, body.revision), (ErrorKind::Conflict, Some(3))),
+        other => panic!("{other}"),
+    }
+    assert_eq!(first.status().policy.revision, 3);
+}
+
+/// What would change is shown, and nothing is changed by looking.
+#[test]
+fn dry_run_and_diff_show_what_would_change_and_change_nothing() {
+    let lab = Lab::by_hand(0);
+    let agent = &lab.agents[0];
+    let file = lab.file("web.yaml", WEB);
+    agent.cli(["policy", "apply", "-f", &file]).done();
+    let before = agent.status().raft.unwrap().last_log;
+
+    let changed = lab.file("changed.yaml", &WEB.replace("port: 443", "port: 8443"));
+    let dry: ApplyAnswer = agent.cli(["policy", "apply", "--dry-run", "-f", &changed, "-o", "json"]).json();
+    assert_eq!((dry.outcome, dry.revision, dry.index), (Applied::DryRun, 1, 0));
+    assert_eq!(dry.changes.len(), 1);
+    let diff: view::DiffAnswer = agent.cli(["policy", "diff", "-f", &changed, "-o", "json"]).json();
+    assert_eq!((diff.revision, &diff.changes), (1, &dry.changes));
+    let change = &diff.changes[0];
+    assert_eq!((change.change, change.kind.as_str(), change.name.as_str()), (ChangeKind::Changed, "Segment", "web"));
+    assert!(change.text.contains("443") && change.text.contains("8443"), "{}", change.text);
+
+    let extra = lab.file("extra.yaml", &segment("extra", "10.0.0.1/32"));
+    let pruned = agent.cli(["policy", "diff", "--prune", "-f", &extra]).done();
+    assert!(pruned.contains("added    Segment extra") && pruned.contains("removed  Policy web"), "{pruned}");
+    let same = agent.cli(["policy", "diff", "-f", &file]).done();
+    assert!(same.contains("nothing would change: revision 1 says the same"), "{same}");
+    assert_eq!(agent.status().raft.unwrap().last_log, before, "looking writes nothing");
+}
+
+/// G6: a rollback is a new revision and a new generation. G16: every revision has its author.
+#[test]
+fn g6_g16_history_tells_every_revision_and_rollback_makes_a_new_one() {
+    let lab = Lab::formed(3);
+    let [first, second, third] = &lab.agents[..] else { panic!("three nodes") };
+    let web = lab.file("web.yaml", WEB);
+    first.cli(["policy", "apply", "-f", &web, "-m", "the shop opens"]).done();
+    let generation = second.status().enforcement.attested.unwrap().generation;
+    let narrow = lab.file("narrow.yaml", &WEB.replace("198.51.100.0/24", "198.51.100.0/28"));
+    second.cli(["policy", "apply", "-f", &narrow, "-m", "fewer partners"]).done();
+    let said = third.cli(["policy", "rollback", "1", "-m", "too few"]).done();
+    assert!(said.contains("changed  Policy web") && said.contains("revision 3 committed"), "{said}");
+    lab.enforced(3);
+    assert!(second.status().enforcement.attested.unwrap().generation >= generation + 2, "generations go forward");
+
+    let history: view::History = first.cli(["policy", "history", "-o", "json"]).json();
+    let numbers: Vec<_> = history.revisions.iter().map(|revision| revision.number).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    assert_eq!(history.revisions[0].digest, history.revisions[2].digest, "the content is the one of revision 1");
+    assert_ne!(history.revisions[0].digest, history.revisions[1].digest);
+    assert!(history.revisions.iter().all(|revision| !revision.actor.is_empty() && revision.documents == 2));
+    assert_eq!(history.revisions[2].message, "the shop opens");
+    assert_eq!(history.revisions[0].message, "too few");
+    assert!(history.revisions[0].active && !history.revisions[1].active);
+    first.cli(["policy", "rollback", "9"]).refused(1, &["revision 9 does not exist", "3"]);
+    assert_eq!(first.status().policy.revision, 3);
+    // Back to before the first revision: nothing is refused any more.
+    first.cli(["policy", "rollback", "0"]).done();
+    lab.enforced(4);
+    assert!(documents(second, Consistency::Linearizable).documents.is_empty());
+}
+
+/// Why a flow passes or not, with the rule that decides; the reference, the image and the data path agree.
+#[test]
+fn explain_names_the_rule_and_the_reason() {
+    let lab = Lab::by_hand(0);
+    let agent = &lab.agents[0];
+    let web = lab.file("web.yaml", WEB);
+    let before = agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tcp/443"]).done();
+    assert!(before.starts_with("allowed by revision 0"), "{before}");
+    agent.cli(["policy", "apply", "-f", &web]).done();
+
+    let explain = |source: &str, service: &str| {
+        agent.cli(["policy", "explain", source, "203.0.113.10", service, "-o", "json"]).json::<view::Explanation>()
+    };
+    let allowed = explain("198.51.100.7", "tcp/443");
+    assert_eq!((allowed.revision, allowed.verdict), (1, view::Verdict::Allow));
+    assert!(allowed.text.contains("web/ingress/partners") || allowed.text.contains("web/partners"), "{}", allowed.text);
+    let stranger = explain("192.0.2.1", "tcp/443");
+    assert_eq!(stranger.verdict, view::Verdict::Deny);
+    assert!(stranger.text.contains("192.0.2.1 is not in 198.51.100.0/24"), "{}", stranger.text);
+    assert_eq!(explain("198.51.100.7", "tcp/80").verdict, view::Verdict::Deny);
+    let old = agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tcp/443", "--at", "0"]).done();
+    assert!(old.starts_with("allowed by revision 0"), "{old}");
+    agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tcp/443", "--at", "9"]).refused(1, &["revision 9"]);
+    agent.cli(["policy", "explain", "192.0.2.1", "2001:db8::10", "tcp/443"]).refused(1, &["famil"]);
+    agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tpc/443"]).refused(2, &["`tpc` is not a protocol"]);
+
+    // What comes in at this node's own interface is shown to its data path, which must say the same.
+    let local = WEB.replace("203.0.113.10/32", "127.200.0.1/32").replace("198.51.100.0/24", "127.201.0.0/16");
+    agent.cli(["policy", "apply", "-f", &lab.file("local.yaml", &local)]).done();
+    for (source, verdict) in [("127.201.3.4", view::Verdict::Allow), ("127.202.3.4", view::Verdict::Deny)] {
+        let explained: view::Explanation =
+            agent.cli(["policy", "explain", source, "127.200.0.1", "tcp/443", "-o", "json"]).json();
+        assert_eq!(explained.verdict, verdict);
+        assert!(!explained.kernel.is_empty(), "{explained:?}");
+        assert!(explained.kernel.iter().all(|answer| answer.agrees), "{:?}", explained.kernel);
+    }
+}
+
+/// Documents come back as they were given, at any node, and segments are listed with the built-in ones.
+#[test]
+fn documents_and_segments_are_read_back() {
+    let lab = Lab::formed(2);
+    let [first, second] = &lab.agents[..] else { panic!("two nodes") };
+    let empty: view::PolicyDocuments = second.cli(["policy", "get", "-o", "json"]).json();
+    assert_eq!((empty.revision, empty.documents.len()), (0, 0));
+    first.cli(["policy", "apply", "-f", &lab.file("web.yaml", WEB)]).done();
+    let table = second.cli(["policy", "get"]).done();
+    assert!(table.contains("Segment") && table.contains("Policy"), "{table}");
+    let text = second.cli(["policy", "get", "web"]).done();
+    // What is printed can be applied, and is the same.
+    let back = lab.file("back.yaml", &text);
+    let said = first.cli(["policy", "apply", "--prune", "-f", &back]).done();
+    assert!(said.contains("nothing changed: revision 1 says the same"), "{said}\n{text}");
+    second.cli(["policy", "get", "wbe"]).refused(1, &["there is no document `wbe`", "web"]);
+
+    let segments: view::Segments = second.cli(["segment", "list", "-o", "json"]).json();
+    let names: Vec<_> = segments.segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["any", "members", "web"]);
+    let mut addresses: Vec<_> =
+        first.members().iter().flat_map(|member| &member.addresses).map(|one| one.addr.to_string()).collect();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(segments.segments[1].addresses, addresses);
+    assert_eq!(segments.segments[2].policies, ["web"]);
+    assert_eq!(segments.segments[2].services, ["https tcp/443"]);
+}
