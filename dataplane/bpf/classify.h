@@ -25,15 +25,12 @@ struct hr_found {
     struct hr_side out; /* the source's egress */
 };
 
-/* Whether an index is inside a table. The barrier keeps the index that was checked. */
-#define HR_INSIDE(index, max)                                                                                                      \
-    ({                                                                                                                             \
-        barrier_var(index);                                                                                                        \
-        (index) < HR_SET(max);                                                                                                     \
-    })
+/* Element `index` of a table with as many elements as there can be indices. */
+#define HR_ENTRY(image, at, index) ((u32 *)(HR_TABLE(image, at) + (u32)((index) * 4)))
 
-/* Element `index`, which is inside, of the table at `at`, `bytes` each. */
-#define HR_ELEMENT(image, at, index, bytes) ((u32 *)((void *)(image) + HR_SET(at) + (u32)((index) * (bytes))))
+/* Element `index` of a table, `bytes` each. */
+#define HR_ELEMENT(image, table, index, bytes)                                                                                     \
+    ((u32 *)(HR_TABLE(image, HR_##table##_AT) + (u32)(HR_CUT(index, HR_##table##_MASK) * (bytes))))
 
 /* The trie entry of a byte in a chunk. */
 static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk, u32 byte)
@@ -41,19 +38,16 @@ static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk,
     struct hr_chunk *found;
     u32 key;
 
-    if (HR_SET(HR_CHUNKS_INSIDE)) {
-        if (!HR_INSIDE(chunk, HR_CHUNKS_MAX))
-            return HR_INDEX_NONE;
-        return HR_ELEMENT(half->image, HR_CHUNKS_AT, chunk, 1024)[byte & 255];
-    }
-    key = half->slot * (u32)HR_SET(HR_CHUNKS_MAX) + chunk;
+    if (HR_SET(HR_CHUNKS_INSIDE))
+        return HR_ELEMENT(half->image, CHUNKS, chunk, 1024)[byte & 255];
+    key = half->slot * (HR_SET(HR_CHUNKS_MASK) + 1) + chunk;
     found = bpf_map_lookup_elem(&hr_chunks, &key);
     return found ? found->entry[byte & 255] : HR_INDEX_NONE;
 }
 
 static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr)
 {
-    u32 entry = *HR_ELEMENT(half->image, HR_ROOT4_AT, addr >> 16, 4);
+    u32 entry = *HR_ENTRY(half->image, HR_ROOT4_AT, addr >> 16);
     u32 rest = addr << 16;
     int i;
 
@@ -68,9 +62,7 @@ static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr)
             rest <<= 8;
             continue;
         }
-        if (!HR_INSIDE(index, HR_SKIPS_MAX))
-            return HR_INDEX_NONE;
-        skip = HR_ELEMENT(half->image, HR_SKIPS_AT, index, 32);
+        skip = HR_ELEMENT(half->image, SKIPS, index, 32);
         bits = skip[4];
         if ((addr ^ skip[0]) >> ((32 - bits) & 31)) {
             entry = skip[6];
@@ -98,7 +90,7 @@ __noinline u32 hr_class6(u32 slot, u64 hi, u64 lo)
 
     if (!hr_half_of(half, slot))
         return HR_INDEX_NONE;
-    entry = *HR_ELEMENT(half->image, HR_ROOT6_AT, hi >> 48, 4);
+    entry = *HR_ENTRY(half->image, HR_ROOT6_AT, (u32)(hi >> 48));
 
     for (i = 0; i < HR_STEPS_V6_MAX; i++) {
         u32 *skip, index = entry & HR_ENTRY_INDEX, bits;
@@ -113,9 +105,7 @@ __noinline u32 hr_class6(u32 slot, u64 hi, u64 lo)
             depth += 8;
             continue;
         }
-        if (!HR_INSIDE(index, HR_SKIPS_MAX))
-            return HR_INDEX_NONE;
-        skip = HR_ELEMENT(half->image, HR_SKIPS_AT, index, 32);
+        skip = HR_ELEMENT(half->image, SKIPS, index, 32);
         bits = skip[4];
         differ = hi ^ ((u64)skip[0] << 32 | skip[1]);
         if (bits < 64) {
@@ -152,45 +142,32 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port)
 }
 
 /* The exception at cells + column of a table, if it belongs to those cells; HR_INDEX_NONE: there is none. */
-#define HR_EXCEPTION(image, at, max, cells, column)                                                                                \
+#define HR_EXCEPTION(image, table, cells, column)                                                                                  \
     ({                                                                                                                             \
         u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                                          \
         if (hr_owner != HR_INDEX_NONE) {                                                                                           \
-            u32 hr_at = hr_owner + (column);                                                                                       \
-            if (HR_INSIDE(hr_at, max)) {                                                                                           \
-                u32 *hr_cell = HR_ELEMENT(image, at, hr_at, 8);                                                                    \
-                if (hr_cell[0] == hr_owner)                                                                                        \
-                    hr_value = hr_cell[1];                                                                                         \
-            }                                                                                                                      \
+            u32 *hr_cell = HR_ELEMENT(image, table, hr_owner + (column), 8);                                                       \
+            if (hr_cell[0] == hr_owner)                                                                                            \
+                hr_value = hr_cell[1];                                                                                             \
         }                                                                                                                          \
         hr_value;                                                                                                                  \
     })
 
-/* The verdict of one layer that has a say; HR_INDEX_NONE: a table is broken. */
-static __always_inline u32 hr_layer(const u32 *image, const u32 *subject, const u32 *peer, u32 port)
+/* The verdict of one layer that has a say. */
+static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, u32 port)
 {
     u32 index, *pair;
 
-    index = HR_EXCEPTION(image, HR_CELLS_AT, HR_CELLS_MAX, subject[1], peer[2]);
-    if (index == HR_INDEX_NONE) {
-        index = subject[0] + peer[3];
-        if (!HR_INSIDE(index, HR_BASE_MAX))
-            return HR_INDEX_NONE;
-        index = *HR_ELEMENT(image, HR_BASE_AT, index, 4);
-    }
-    if (!HR_INSIDE(index, HR_PAIRS_MAX))
-        return HR_INDEX_NONE;
-    pair = HR_ELEMENT(image, HR_PAIRS_AT, index, 16);
-    index = HR_EXCEPTION(image, HR_VCELLS_AT, HR_VCELLS_MAX, pair[0], port & 0xffff);
+    index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
     if (index == HR_INDEX_NONE)
-        index = HR_EXCEPTION(image, HR_VCELLS_AT, HR_VCELLS_MAX, pair[1], port & 0xffff);
-    if (index == HR_INDEX_NONE) {
-        index = pair[2] + (port >> 16);
-        if (!HR_INSIDE(index, HR_VBASE_MAX))
-            return HR_INDEX_NONE;
-        index = *HR_ELEMENT(image, HR_VBASE_AT, index, 4);
-    }
-    return index;
+        index = *HR_ELEMENT(image, BASE, subject[0] + peer[3], 4);
+    pair = HR_ELEMENT(image, PAIRS, index, 16);
+    index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
+    if (index == HR_INDEX_NONE)
+        index = HR_EXCEPTION(image, VCELLS, pair[1], port & 0xffff);
+    if (index == HR_INDEX_NONE)
+        index = *HR_ELEMENT(image, VBASE, pair[2] + (port >> 16), 4);
+    return HR_ELEMENT(image, VERDICTS, index, 16);
 }
 
 /* Takes over what is not decided yet; returns the DECIDED flags so far. */
@@ -211,9 +188,9 @@ static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u
 }
 
 /* One direction: the first layer that decides, for the enforced policies and for the trial; else the default. */
-static __always_inline void hr_judge_side(const u32 *image, const u32 *subject, const u32 *peer, u32 port, struct hr_side *side)
+static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, u32 port, struct hr_side *side)
 {
-    u32 *verdict, index, done = 0;
+    u32 *verdict, done = 0;
     int layer;
 
     side->flags = 0;
@@ -221,17 +198,19 @@ static __always_inline void hr_judge_side(const u32 *image, const u32 *subject, 
     for (layer = 0; layer < HR_LAYERS; layer++) {
         if (subject[layer * HR_PART_WORDS] == HR_INDEX_NONE)
             continue;
-        index = hr_layer(image, subject + layer * HR_PART_WORDS, peer + layer * HR_PART_WORDS, port);
-        if (!HR_INSIDE(index, HR_VERDICTS_MAX)) {
-            side->flags = HR_FLAG_BROKEN;
+        verdict = hr_layer(image, subject + layer * HR_PART_WORDS, peer + layer * HR_PART_WORDS, port);
+        if (!done && (verdict[0] & HR_FLAGS_DECIDED) == HR_FLAGS_DECIDED) {
+            side->flags = verdict[0];
+            side->rule = verdict[1];
+            side->limit = verdict[2];
+            side->trial = verdict[3];
             return;
         }
-        verdict = HR_ELEMENT(image, HR_VERDICTS_AT, index, 16);
         done = hr_decide(side, verdict, done, verdict[0]);
         if (done == HR_FLAGS_DECIDED)
             return;
     }
-    verdict = HR_ELEMENT(image, HR_VERDICTS_AT, 0, 16);
+    verdict = HR_ENTRY(image, HR_VERDICTS_AT, 0);
     hr_decide(side, verdict, done, verdict[0] | HR_FLAGS_DECIDED);
 }
 
@@ -268,14 +247,10 @@ static __always_inline void hr_classify_inline(const struct hr_half *half, const
         src = dst;
         dst = swap;
     }
-    found->in.flags = HR_FLAG_BROKEN;
-    found->out.flags = HR_FLAG_BROKEN;
-    if (!HR_INSIDE(src, HR_CLASSES_MAX) || !HR_INSIDE(dst, HR_CLASSES_MAX))
-        return;
-    s = HR_ELEMENT(half->image, HR_CLASSES_AT, src, HR_CLASS_WORDS * 4);
-    d = HR_ELEMENT(half->image, HR_CLASSES_AT, dst, HR_CLASS_WORDS * 4);
+    s = HR_ELEMENT(half->image, CLASSES, src, HR_CLASS_WORDS * 4);
+    d = HR_ELEMENT(half->image, CLASSES, dst, HR_CLASS_WORDS * 4);
     port = hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport);
-    port = *HR_ELEMENT(half->image, HR_PORTS_AT, port, 4);
+    port = *HR_ENTRY(half->image, HR_PORTS_AT, port);
     hr_judge_side(half->image, d, s, port, &found->in);
     hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port, &found->out);
 }

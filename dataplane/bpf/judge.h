@@ -20,9 +20,7 @@ static __always_inline void hr_count_reason(const struct hr_frame *f, u32 reason
 
 static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule)
 {
-    barrier_var(rule);
-    if (rule < HR_SET(HR_RULES_MAX))
-        hr_add(rules + rule, f);
+    hr_add(rules + HR_CUT(rule, HR_RULES_MASK), f);
 }
 
 static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found)
@@ -61,20 +59,18 @@ static __always_inline u32 hr_before_policy(const struct hr_frame *f, const stru
     return HR_NONE;
 }
 
-/* A refused packet, or one that passes only because a policy observes. */
-static __noinline u32 hr_second_opinion(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found, void *data, void *end)
+static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found, void *data, void *end)
 {
-    u32 reason;
+    struct hr_packet q = {};
 
-    if (hr_is_error(p)) {
-        struct hr_packet q = {};
+    return hr_quoted(p, &q, data, end) ? hr_judge_quoted(way, &q, found) : HR_NONE;
+}
 
-        if (hr_quoted(p, &q, data, end))
-            return hr_judge_quoted(way, &q, found);
-        return HR_NONE;
-    }
-    reason = hr_ask_state(way, p, found);
-    return reason;
+/* A refused packet, or one that passes only because a policy observes. */
+static __always_inline u32 hr_second_opinion(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p,
+                                             struct hr_found *found)
+{
+    return hr_is_error(p) ? hr_about_quoted(way, p, found, f->data, f->end) : hr_ask_state(way, p, found);
 }
 
 static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
@@ -90,7 +86,7 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct h
         return HR_ALLOWED;
     }
     way->observed = hr_allows(found);
-    reason = hr_second_opinion(way, p, found, f->data, f->end);
+    reason = hr_second_opinion(f, way, p, found);
     if (!way->observed)
         return reason ? reason : HR_DENIED;
     if (reason && reason < HR_DROP_FIRST)

@@ -8,7 +8,10 @@
 
 #define HR_SETTING_MARK 0x7e570000
 
-/* AT: offset of a table in a half of hr_image, in bytes. MAX: elements that it may have. */
+/*
+ * AT: offset of a table in a half of hr_image, in bytes. MASK: its elements, a power of two, less one: an index is cut to the table, so
+ * that the verifier sees it inside; one that were not inside would be a fault of the compiler, which tests compare with two others.
+ */
 enum hr_setting {
     HR_ROOT4_AT,
     HR_ROOT6_AT,
@@ -22,25 +25,42 @@ enum hr_setting {
     HR_VBASE_AT,
     HR_VCELLS_AT,
     HR_VERDICTS_AT,
-    HR_CHUNKS_MAX,
-    HR_SKIPS_MAX,
-    HR_CLASSES_MAX,
-    HR_BASE_MAX,
-    HR_CELLS_MAX,
-    HR_PAIRS_MAX,
-    HR_VBASE_MAX,
-    HR_VCELLS_MAX,
-    HR_VERDICTS_MAX,
-    HR_RULES_MAX,
+    HR_CHUNKS_MASK,
+    HR_SKIPS_MASK,
+    HR_CLASSES_MASK,
+    HR_BASE_MASK,
+    HR_CELLS_MASK,
+    HR_PAIRS_MASK,
+    HR_VBASE_MASK,
+    HR_VCELLS_MASK,
+    HR_VERDICTS_MASK,
+    HR_RULES_MASK,
     HR_CHUNKS_INSIDE, /* 1: the chunks are in hr_image; 0: in hr_chunks, on kernels that know no values above 4 MiB */
     HR_SETTINGS,
 };
 
+/* The value of a setting. */
 #define HR_SET(setting)                                                                                                            \
     ({                                                                                                                             \
         u32 hr_value;                                                                                                              \
         asm("%0 = %1" : "=w"(hr_value) : "i"(HR_SETTING_MARK + (setting)));                                                        \
         hr_value;                                                                                                                  \
+    })
+
+/* An index cut to its table. */
+#define HR_CUT(index, mask)                                                                                                        \
+    ({                                                                                                                             \
+        u32 hr_index = (index);                                                                                                    \
+        asm("%0 &= %1" : "+w"(hr_index) : "i"(HR_SETTING_MARK + (mask)));                                                          \
+        hr_index;                                                                                                                  \
+    })
+
+/* Where a table begins. */
+#define HR_TABLE(image, at)                                                                                                        \
+    ({                                                                                                                             \
+        void *hr_table = (image);                                                                                                  \
+        asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                            \
+        hr_table;                                                                                                                  \
     })
 
 #endif

@@ -38,16 +38,40 @@ fn open(world: &World) -> Kernel {
     .unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The figures of one program, a round each.
+type Figures = Vec<f64>;
+
+/// Measures programs on frames in turn, round after round, so that what compares two of them compares neighbours in time.
+fn rounds<const N: usize>(mut one: impl FnMut(usize) -> f64) -> [Figures; N] {
+    let mut figures = std::array::from_fn(|_| Vec::with_capacity(ROUNDS));
+    for _ in 0..ROUNDS {
+        for (index, figure) in figures.iter_mut().enumerate() {
+            figure.push(one(index));
+        }
+    }
+    figures
+}
+
+/// The median over the rounds of what a round says of two programs.
+fn compared(one: &[f64], other: &[f64], of: impl Fn(f64, f64) -> f64) -> f64 {
+    median(one.iter().zip(other).map(|(one, other)| of(*one, *other)).collect())
+}
+
+fn ratio(one: &[f64], other: &[f64]) -> f64 {
+    compared(one, other, |one, other| one / other)
+}
+
+fn excess(one: &[f64], other: &[f64]) -> f64 {
+    compared(one, other, |one, other| one - other)
+}
+
 /// Figures of one number of prefixes.
 struct Row {
     prefixes: usize,
-    empty: f64,
-    parse: f64,
-    classify: f64,
-    whole: f64,
-    reference: f64,
-    random_classify: f64,
-    random_reference: f64,
+    /// Empty, parse, classify, whole program, reference.
+    hot: [Figures; 5],
+    /// Nothing, classify, reference.
+    random: [Figures; 3],
 }
 
 fn measure(prefixes: usize) -> Row {
@@ -69,49 +93,27 @@ fn measure(prefixes: usize) -> Row {
     let frame = frame_of(&networks.allowed_flow(&image, &mut random), SYN);
     let flows: Vec<Flow> = (0..TUPLES.min(BULK_MAX)).map(|_| networks.flow(&mut random)).collect();
     bench.set_tuples(active.generation, &flows);
-    let names = ["hr_empty", "hr_parse_only", "hr_parse_classify", "live", "hr_parse_reference"];
+    let programs = ["hr_empty", "hr_parse_only", "hr_parse_classify", "live", "hr_parse_reference"];
     let loops = ["hr_loop_nothing", "hr_loop_classify", "hr_loop_reference"];
-    let mut hot = vec![Vec::new(); names.len()];
-    let mut cold = vec![Vec::new(); loops.len()];
-    for _ in 0..ROUNDS {
-        for (figure, name) in hot.iter_mut().zip(names) {
-            let run = if name == "live" { kernel.time_live(&frame, REPEAT) } else { bench.time(name, &frame, REPEAT) };
-            figure.push(run.unwrap_or_else(|error| panic!("{error}")).0 as f64);
-        }
-        for (figure, name) in cold.iter_mut().zip(loops) {
-            let run = bench.time(name, &frame, LOOPS).unwrap_or_else(|error| panic!("{error}"));
-            figure.push(run.0 as f64 / flows.len() as f64);
-        }
+    Row {
+        prefixes,
+        hot: rounds(|index| time(&kernel, &bench, programs[index], &frame, REPEAT)),
+        random: rounds(|index| time(&kernel, &bench, loops[index], &frame, LOOPS) / flows.len() as f64),
     }
-    let [empty, parse, classify, whole, reference] = hot.map_all();
-    let [_, random_classify, random_reference] = cold.map_all();
-    Row { prefixes, empty, parse, classify, whole, reference, random_classify, random_reference }
 }
 
-trait MapAll<const N: usize> {
-    fn map_all(self) -> [f64; N];
-}
-
-impl<const N: usize> MapAll<N> for Vec<Vec<f64>> {
-    fn map_all(self) -> [f64; N] {
-        let medians: Vec<f64> = self.into_iter().map(median).collect();
-        medians.try_into().expect("as many figures as programs")
-    }
+fn time(kernel: &Kernel, bench: &Bench, program: &str, frame: &[u8], repeat: u32) -> f64 {
+    let run = if program == "live" { kernel.time_live(frame, repeat) } else { bench.time(program, frame, repeat) };
+    run.unwrap_or_else(|error| panic!("{error}")).0 as f64
 }
 
 fn addr(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// Guard and state, which do not depend on the number of prefixes.
-struct Beside {
-    parse: f64,
-    guard_miss: f64,
-    guard_hit: f64,
-    hash_hit: f64,
-    flow: f64,
-    established: f64,
-}
+/// Guard and state, which do not depend on the number of prefixes: parse, guard without and with a hit, hash look-up, LRU-hash look-up
+/// of a flow, and the whole program on an established reply.
+type Beside = [Figures; 6];
 
 fn beside() -> Beside {
     let world = World::new();
@@ -149,18 +151,11 @@ fn beside() -> Beside {
         ("hr_parse_flow", &answer),
         ("live", &answer),
     ];
-    let mut figures = vec![Vec::new(); runs.len()];
-    for _ in 0..ROUNDS {
-        for (figure, (name, frame)) in figures.iter_mut().zip(runs) {
-            let run = if name == "live" { kernel.time_live(frame, REPEAT) } else { bench.time(name, frame, REPEAT) };
-            figure.push(run.unwrap_or_else(|error| panic!("{error}")).0 as f64);
-        }
-    }
+    let figures = rounds(|index| time(&kernel, &bench, runs[index].0, runs[index].1, REPEAT));
     let reasons = kernel.counters().unwrap_or_else(|error| panic!("{error}"));
     let established = reasons.reason(Direction::Ingress, dataplane::Reason::Established).packets;
     assert!(established > 0, "the answer did not go by its entry");
-    let [parse, guard_miss, guard_hit, hash_hit, flow, established] = figures.map_all();
-    Beside { parse, guard_miss, guard_hit, hash_hit, flow, established }
+    figures
 }
 
 /// One line with a target; what misses it is marked.
@@ -174,48 +169,38 @@ fn main() {
     let rows: Vec<Row> = COUNTS.into_iter().map(measure).collect();
     println!("\none packet again and again (caches hot)");
     println!("  prefixes     empty     parse  +classify  whole program  parse + 2 LPM + hash");
-    for row in &rows {
-        println!(
-            "  {:>8} {:>9.1} {:>9.1} {:>10.1} {:>14.1} {:>21.1}",
-            row.prefixes, row.empty, row.parse, row.classify, row.whole, row.reference
-        );
+    for Row { prefixes, hot, .. } in &rows {
+        let [empty, parse, classify, whole, reference] = hot.clone().map(median);
+        println!("  {prefixes:>8} {empty:>9.1} {parse:>9.1} {classify:>10.1} {whole:>14.1} {reference:>21.1}");
     }
     println!("\n{TUPLES} random addresses of the prefixes (loop included)");
     println!("  prefixes  classify  2 LPM + hash   ratio");
-    for row in &rows {
-        let ratio = row.random_reference / row.random_classify;
-        println!("  {:>8} {:>9.1} {:>13.1} {ratio:>7.1}", row.prefixes, row.random_classify, row.random_reference);
+    for Row { prefixes, random: [_, ours, theirs], .. } in &rows {
+        let (one, other) = (median(ours.clone()), median(theirs.clone()));
+        println!("  {prefixes:>8} {one:>9.1} {other:>13.1} {:>7.1}", ratio(theirs, ours));
     }
     let beside = beside();
+    let [parse, miss, hit, hash, flow, established] = beside.clone().map(median);
     println!("\nguard and state");
     println!(
-        "  parse {:.1}, guard, not a sync flow {:.1}, guard, sync flow {:.1}, hash look-up {:.1}",
-        beside.parse, beside.guard_miss, beside.guard_hit, beside.hash_hit
+        "  parse {parse:.1}; guard: no sync flow {miss:.1}, sync flow {hit:.1}; look-up in a hash of its size {hash:.1}"
     );
-    println!(
-        "  LRU-hash look-up of a flow {:.1}, established reply, whole program {:.1}",
-        beside.flow, beside.established
-    );
-    println!("\ntargets");
-    for row in &rows {
-        verdict(
-            &format!("classification above parse at {} prefixes", row.prefixes),
-            row.classify - row.parse,
-            "ns",
-            10.0,
-        );
+    println!("  look-up of a flow in an LRU hash {flow:.1}; established reply, whole program {established:.1}");
+    println!("\ntargets, from comparisons within a round");
+    targets(&rows, &beside);
+}
+
+fn targets(rows: &[Row], [parse, miss, hit, hash, flow, established]: &Beside) {
+    for Row { prefixes, hot: [_, parse, classify, ..], .. } in rows {
+        verdict(&format!("classification above parse at {prefixes} prefixes"), excess(classify, parse), "ns", 10.0);
     }
-    let above: Vec<f64> = rows.iter().map(|row| row.classify).collect();
-    let flat = above.iter().copied().fold(f64::MIN, f64::max) / above.iter().copied().fold(f64::MAX, f64::min);
-    verdict("flatness: slowest over fastest", flat, "x", 1.3);
-    let last = &rows[rows.len() - 1];
-    verdict(
-        "random addresses, 100,000 prefixes: ours over 2 LPM + hash",
-        last.random_classify / last.random_reference,
-        "x",
-        0.2,
-    );
-    verdict("established reply over LRU-hash look-up", beside.established / beside.flow, "x", 1.3);
-    verdict("guard, packet that is no sync flow, above parse", beside.guard_miss - beside.parse, "ns", 10.0);
-    verdict("guard, sync flow, over a hash look-up", beside.guard_hit / beside.hash_hit, "x", 1.3);
+    let costs: Vec<f64> = rows.iter().map(|row| ratio(&row.hot[2], &row.hot[1])).collect();
+    let (most, least) =
+        (costs.iter().copied().fold(f64::MIN, f64::max), costs.iter().copied().fold(f64::MAX, f64::min));
+    verdict("flatness: classification over parse, slowest over fastest", most / least, "x", 1.3);
+    let [_, ours, theirs] = &rows[rows.len() - 1].random;
+    verdict("random addresses, 100,000 prefixes: ours over 2 LPM + hash", ratio(ours, theirs), "x", 0.2);
+    verdict("established reply over a look-up in an LRU hash", ratio(established, flow), "x", 1.3);
+    verdict("guard, packet that is no sync flow, above parse", excess(miss, parse), "ns", 10.0);
+    verdict("guard, sync flow, over a look-up in a hash", ratio(hit, hash), "x", 1.3);
 }

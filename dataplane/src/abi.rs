@@ -85,11 +85,12 @@ pub(crate) const MATCH_TYPE: u8 = 3;
 
 /// The two halves of an address; IPv4 is mapped into IPv6 (RFC 4291, 2.5.5.2).
 pub(crate) fn halves(addr: IpAddr) -> (u64, u64) {
-    let bits = match addr {
-        IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(addr) => addr.to_bits(),
+    let bytes = match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
+        IpAddr::V6(addr) => addr.octets(),
     };
-    ((bits >> 64) as u64, (bits & u128::from(u64::MAX)) as u64)
+    let half = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight of sixteen bytes"));
+    (half(0), half(8))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ enum Grace {
 
 impl Generations {
     pub(crate) fn open(object: &Object, placement: Placement) -> Result<Generations, OpenError> {
-        let (cpus, rules) = (placement.cpus as usize, placement.sizes.rules());
+        let (cpus, rules) = (placement.cpus as usize, placement.rules());
         Ok(Generations {
             live: object.mapped("hr_live", LIVE_WORDS)?,
             meta: object.mapped("hr_meta", 2 * META_WORDS)?,
@@ -118,7 +118,7 @@ impl Generations {
     }
 
     fn rules_of(&self, slot: usize) -> usize {
-        (self.meta.load(slot * META_WORDS + META_RULES) as usize).min(self.placement.sizes.rules())
+        (self.meta.load(slot * META_WORDS + META_RULES) as usize).min(self.placement.rules())
     }
 
     /// Writes tables into the half of the next generation, with its counters at 0. Call after [`Self::wait_for_grace`].
@@ -212,7 +212,7 @@ impl Generations {
 
     fn clear_rules(&mut self, slot: usize, rules: usize) {
         for cpu in 0..self.placement.cpus as usize {
-            let first = (cpu * 2 + slot) * self.placement.sizes.rules();
+            let first = (cpu * 2 + slot) * self.placement.rules();
             self.rules.clear(first * COUNT_WORDS, rules * COUNT_WORDS);
         }
     }
@@ -221,7 +221,7 @@ impl Generations {
     pub(crate) fn rule_counts(&self) -> Vec<Count> {
         let (slot, mut counts) = (slot(self.generation()), vec![Count::default(); self.live_rules()]);
         for cpu in 0..self.placement.cpus as usize {
-            let first = (cpu * 2 + slot) * self.placement.sizes.rules();
+            let first = (cpu * 2 + slot) * self.placement.rules();
             for (rule, count) in counts.iter_mut().enumerate() {
                 *count += read_count(&self.rules, first + rule);
             }

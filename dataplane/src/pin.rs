@@ -83,7 +83,7 @@ impl Pins {
 
 fn on_bpffs(path: &Path) -> io::Result<()> {
     let stat = rustix::fs::statfs(path)?;
-    if i64::from(stat.f_type) == BPF_FS_MAGIC {
+    if stat.f_type == BPF_FS_MAGIC {
         return Ok(());
     }
     Err(io::Error::other("not a BPF file system"))

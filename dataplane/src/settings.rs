@@ -7,12 +7,12 @@ use crate::{elf, sizes::Placement};
 
 /// The number in the place of setting 0.
 const MARK: u32 = 0x7e57_0000;
-/// `BPF_ALU | BPF_MOV | BPF_K`: the instruction that holds a mark.
-const MOVE_IMMEDIATE: u8 = 0xb4;
+/// The instructions that hold a mark: 32-bit move and 32-bit and, 64-bit addition, all with an immediate.
+const WITH_MARK: [u8; 3] = [0xb4, 0x54, 0x07];
 /// Bytes of an instruction.
 const INSTRUCTION_BYTES: usize = 8;
 
-/// In the order of `enum hr_setting`: where each table begins, how many elements it may have, and the rest.
+/// In the order of `enum hr_setting`: where each table begins, what cuts an index to it, and the rest.
 const TABLES: [(TableId, &str); 12] = [
     (TableId::Root4, "ROOT4"),
     (TableId::Root6, "ROOT6"),
@@ -37,9 +37,9 @@ fn is_fixed(table: TableId) -> bool {
 fn settings(placement: &Placement) -> Vec<(String, usize)> {
     let at = TABLES.iter().map(|(table, name)| (format!("{name}_AT"), placement.offset(*table) * size_of::<u32>()));
     let max = TABLES.iter().filter(|(table, _)| !is_fixed(*table));
-    let max = max.map(|(table, name)| (format!("{name}_MAX"), placement.sizes.image.elements(*table)));
+    let max = max.map(|(table, name)| (format!("{name}_MASK"), placement.elements(*table) - 1));
     let rest = [
-        ("RULES_MAX".to_owned(), placement.sizes.rules()),
+        ("RULES_MASK".to_owned(), placement.rules() - 1),
         ("CHUNKS_INSIDE".to_owned(), usize::from(placement.chunks_inside())),
     ];
     at.chain(max).chain(rest).collect()
@@ -54,7 +54,7 @@ pub(crate) fn written_into(object: &[u8], placement: &Placement) -> Vec<u8> {
             let immediate = u32::from_le_bytes([instruction[4], instruction[5], instruction[6], instruction[7]]);
             let setting = immediate.checked_sub(MARK).and_then(|number| settings.get(number as usize));
             if let Some((_, value)) = setting
-                && instruction[0] == MOVE_IMMEDIATE
+                && WITH_MARK.contains(&instruction[0])
             {
                 let value = i32::try_from(*value).expect("tables are below 2 GiB");
                 instruction[4..].copy_from_slice(&value.to_le_bytes());

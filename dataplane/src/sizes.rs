@@ -104,10 +104,23 @@ impl Placement {
         ORDER.iter().take_while(|before| **before != table).map(|before| self.words(*before)).sum()
     }
 
-    /// Words that a table may have.
+    /// Elements for which a table has room: programs cut indices to a power of two.
+    pub(crate) fn elements(&self, table: TableId) -> usize {
+        match table {
+            TableId::Root4 | TableId::Root6 | TableId::Ports => self.sizes.image.elements(table),
+            _ => self.sizes.image.elements(table).next_power_of_two(),
+        }
+    }
+
+    /// Rules for which there is a counter.
+    pub(crate) fn rules(&self) -> usize {
+        self.sizes.rules().next_power_of_two()
+    }
+
+    /// Words for which a table has room.
     pub(crate) fn words(&self, table: TableId) -> usize {
         // Whole pairs of words, so that every table begins at a multiple of 8 bytes.
-        (self.sizes.image.elements(table) * table.width()).next_multiple_of(2)
+        (self.elements(table) * table.width()).next_multiple_of(2)
     }
 
     /// Words of one half of the image map.
@@ -123,7 +136,7 @@ impl Placement {
 
     /// Bytes of the counters of one processor and half.
     pub(crate) fn rules_bytes(&self) -> usize {
-        self.sizes.rules() * size_of::<Count>()
+        self.rules() * size_of::<Count>()
     }
 
     /// The name of the directory of maps: two sets of maps with the same name can be used by the same programs. It changes with the

@@ -37,6 +37,11 @@ impl Drop for World {
     }
 }
 
+/// The identity of each prefix.
+pub(crate) type Identities = BTreeMap<(Ipv4Addr, u8), u32>;
+/// Identities that may talk, and the port.
+pub(crate) type Allowed = BTreeMap<(u32, u32, u16), u32>;
+
 /// Random prefixes, each in a segment.
 pub(crate) struct Prefixes {
     pub(crate) list: Vec<(Ipv4Addr, u8, usize)>,
@@ -98,7 +103,7 @@ impl Prefixes {
     }
 
     /// The same for the reference: prefix to identity, and the identities that may talk.
-    pub(crate) fn reference(&self) -> (BTreeMap<(Ipv4Addr, u8), u32>, BTreeMap<(u32, u32, u16), u32>) {
+    pub(crate) fn reference(&self) -> (Identities, Allowed) {
         let identity = |segment: usize| u32::try_from(segment).expect("few segments") + 1;
         let prefixes =
             self.list.iter().map(|(address, bits, segment)| ((*address, *bits), identity(*segment))).collect();

@@ -109,9 +109,9 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Packet> {
 pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
     let mut quoted = Packet::blank(packet.at + 8);
     if packet.is_v6() {
-        quoted.quoted_ip6(frame)?
+        quoted.quoted_ip6(frame)?;
     } else {
-        quoted.quoted_ip4(frame)?
+        quoted.quoted_ip4(frame)?;
     }
     if quoted.src != packet.dst {
         return None;

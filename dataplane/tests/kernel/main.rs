@@ -1,5 +1,7 @@
 //! Tests against the kernel: real programs, real maps, real packets. They need root, and say so when they are skipped.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
+
 mod agree;
 mod guard;
 mod lab;
