@@ -1,12 +1,14 @@
 //! The one place where this crate turns values into bytes and back.
 //!
-//! The form is bincode with its standard configuration. A decoded value may not be larger than [`MESSAGE_BYTES_MAX`],
-//! and every byte must have been used: trailing bytes are an error, not a comment.
+//! The form is bincode with its standard configuration. A decoded value may not be larger than a limit, and every byte
+//! must have been used: trailing bytes are an error, not a comment.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Bytes of one encoded value, at most; also the memory that decoding one may claim.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of an encoded state, at most: what the limits of its parts add up to, and room.
+pub(crate) const STATE_BYTES_MAX: usize = 256 << 20;
 
 /// Why a value could not be encoded or decoded. No state has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,34 +26,49 @@ pub(crate) enum CodecError {
     },
 }
 
-fn config() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>()
-}
-
 /// The bytes of a value.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     encode_after(Vec::new(), value)
 }
 
 /// The bytes of a value, appended to a prefix.
-pub(crate) fn encode_after<T: Serialize>(mut prefix: Vec<u8>, value: &T) -> Result<Vec<u8>, CodecError> {
-    bincode::serde::encode_into_std_write(value, &mut prefix, config())
-        .map_err(|error| CodecError::Encode(error.to_string()))?;
-    if prefix.len() > MESSAGE_BYTES_MAX {
-        return Err(CodecError::Encode(format!("{} bytes are above the limit of {MESSAGE_BYTES_MAX}", prefix.len())));
-    }
-    Ok(prefix)
+pub(crate) fn encode_after<T: Serialize>(prefix: Vec<u8>, value: &T) -> Result<Vec<u8>, CodecError> {
+    encode_within::<_, MESSAGE_BYTES_MAX>(prefix, value)
 }
 
 /// The value of exactly these bytes.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within::<_, MESSAGE_BYTES_MAX>(bytes)
+}
+
+/// The same for a value of another size.
+pub(crate) fn encode_within<T: Serialize, const BYTES_MAX: usize>(
+    mut prefix: Vec<u8>,
+    value: &T,
+) -> Result<Vec<u8>, CodecError> {
+    write(&mut prefix, value)?;
+    if prefix.len() > BYTES_MAX {
+        return Err(CodecError::Encode(format!("{} bytes are above the limit of {BYTES_MAX}", prefix.len())));
+    }
+    Ok(prefix)
+}
+
+/// The same for a value of another size.
+pub(crate) fn decode_within<T: DeserializeOwned, const BYTES_MAX: usize>(bytes: &[u8]) -> Result<T, CodecError> {
     let failed = |reason: String| CodecError::Decode { bytes: bytes.len(), reason };
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, config()).map_err(|error| failed(error.to_string()))?;
+    let config = bincode::config::standard().with_limit::<BYTES_MAX>();
+    let (value, used) = bincode::serde::decode_from_slice(bytes, config).map_err(|error| failed(error.to_string()))?;
     if used != bytes.len() {
         return Err(failed(format!("{} bytes are left over", bytes.len() - used)));
     }
     Ok(value)
+}
+
+/// Writes the bytes of a value, however many they are.
+pub(crate) fn write<T: Serialize>(to: &mut impl std::io::Write, value: &T) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, to, bincode::config::standard())
+        .map(drop)
+        .map_err(|error| CodecError::Encode(error.to_string()))
 }
 
 #[cfg(test)]

@@ -77,10 +77,7 @@ impl Raft {
     /// [`WriteError`] says in each case whether the write may have taken effect.
     pub async fn write(&self, proposal: Proposal, deadline: Duration) -> Result<Outcome, WriteError> {
         let stamped = Arc::new(Stamped { proposal, at_ms: now_ms() });
-        let bytes = codec::encode(&*stamped).map_or(usize::MAX, |bytes| bytes.len());
-        if bytes > PROPOSAL_BYTES_MAX {
-            return Err(WriteError::TooLarge { bytes });
-        }
+        check_size(&stamped)?;
         let end = Instant::now() + deadline;
         let mut may_have_committed = false;
         loop {
@@ -185,6 +182,9 @@ impl Leader for Raft {
         match question {
             Question::Write { stamped, wait_ms } => {
                 let end = Instant::now() + Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
+                if let Err(error) = check_size(&stamped) {
+                    return Answer::NotDone { may_have_committed: false, reason: error.to_string() };
+                }
                 match self.propose(stamped, end).await {
                     Attempt::Answered(response) => Answer::Applied(response),
                     Attempt::NotTaken(reason) => Answer::NotDone { may_have_committed: false, reason },
@@ -210,6 +210,11 @@ impl Leader for Raft {
 
 /// Milliseconds that a peer may ask this node to wait, at most.
 const WAIT_MS_MAX: u64 = 10 * 60 * 1000;
+
+fn check_size(stamped: &Stamped) -> Result<(), WriteError> {
+    let bytes = codec::encode(stamped).map_or(usize::MAX, |bytes| bytes.len());
+    if bytes > PROPOSAL_BYTES_MAX { Err(WriteError::TooLarge { bytes }) } else { Ok(()) }
+}
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

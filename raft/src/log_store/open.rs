@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -93,7 +94,7 @@ pub(super) fn open_with(
 ) -> Result<LogStore, OpenError> {
     let path = dir.join(FILE);
     let io = |source| OpenError::Io { path: path.clone(), source };
-    fs::create_dir_all(dir).map_err(io)?;
+    make_dir(dir).map_err(io)?;
     let (watermark, mark) = Watermark::open(&dir.join(WATERMARK_FILE)).map_err(io)?;
     let is_new = !path.exists();
     let damaged = |detail: String| OpenError::Damaged(Damage { path: path.clone(), detail });
@@ -120,6 +121,18 @@ pub(super) fn open_with(
     }
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
     start(path, database, watermark, found)
+}
+
+/// The directory is the service's alone: the key of the cluster's CA is in the log.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    const OWNER_ONLY: u32 = 0o700;
+    if !dir.is_dir() {
+        fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(dir)?;
+        if let Some(parent) = dir.parent().filter(|parent| parent.is_dir()) {
+            fs::File::open(parent)?.sync_all()?;
+        }
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(OWNER_ONLY))
 }
 
 fn open_file(path: &Path) -> Result<Database, OpenError> {

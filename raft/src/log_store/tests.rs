@@ -286,6 +286,16 @@ async fn a_directory_belongs_to_one_node_and_one_process() {
     assert!(error.to_string().contains("belongs to n1, not to n2"), "{error}");
 }
 
+// The key of the CA is in the log.
+#[tokio::test]
+async fn only_the_service_can_read_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().join("state/raft");
+    close(filled(&below, 0..5).await).await;
+    assert_eq!(std::fs::metadata(&below).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
 // Under load many appends share one transaction, and each is answered.
 #[tokio::test]
 async fn appends_that_pile_up_are_all_answered() {

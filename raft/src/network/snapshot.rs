@@ -14,12 +14,15 @@ use super::{
     Channel, FrameSource, Wire, WireError, frame,
     protocol::{SnapshotChunk, SnapshotHeader, SnapshotReply},
 };
-use crate::types::{C, SnapshotMeta, Vote};
+use crate::{
+    codec::STATE_BYTES_MAX,
+    types::{C, SnapshotMeta, Vote},
+};
 
 /// Bytes of one chunk.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of a snapshot, at most.
-pub(super) const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
+const SNAPSHOT_BYTES_MAX: u64 = STATE_BYTES_MAX as u64;
 /// How long one chunk may take.
 const CHUNK_LIMIT: Duration = Duration::from_secs(5);
 /// How long the follower may take to install it.

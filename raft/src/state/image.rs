@@ -83,12 +83,12 @@ struct RevisionImage {
 impl State {
     /// The state as bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, ImageError> {
-        Ok(codec::encode(&self.image())?)
+        Ok(codec::encode_within::<_, { codec::STATE_BYTES_MAX }>(Vec::new(), &self.image())?)
     }
 
     /// The state of these bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ImageError> {
-        let image: Image = codec::decode(bytes)?;
+        let image: Image = codec::decode_within::<_, { codec::STATE_BYTES_MAX }>(bytes)?;
         if image.layout != LAYOUT {
             return Err(ImageError::Layout(image.layout));
         }
@@ -98,9 +98,9 @@ impl State {
     /// The SHA-256 of the state: equal on every node at the same [`State::applied`] (G5).
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hash = Context::new(&SHA256);
-        hash.update(&self.encode().unwrap_or_default());
-        digest_of(hash)
+        let mut hash = Hasher(Context::new(&SHA256));
+        codec::write(&mut hash, &self.image()).expect("a state encodes, and hashing does not fail");
+        digest_of(hash.0)
     }
 
     fn image(&self) -> Image {
@@ -125,6 +125,20 @@ impl State {
             audit: self.audit.recent.iter().cloned().collect(),
             requests: self.requests.iter().copied().collect(),
         }
+    }
+}
+
+/// Takes the digest of what is written to it.
+struct Hasher(Context);
+
+impl std::io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

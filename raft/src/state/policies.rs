@@ -17,7 +17,7 @@ use crate::outcome::{Outcome, Refusal};
 /// Revisions kept with their content, at most; older ones are compacted.
 pub const HISTORY_REVISIONS_MAX: usize = 256;
 /// Bytes of documents that the kept revisions add to one another, at most; older ones are compacted.
-pub const HISTORY_BYTES_MAX: usize = 64 << 20;
+pub const HISTORY_BYTES_MAX: usize = 32 << 20;
 /// Bytes of the documents of one revision, at most.
 pub const REVISION_BYTES_MAX: usize = 32 << 20;
 
@@ -221,7 +221,7 @@ fn given_documents(texts: &[String]) -> Result<Texts, Refusal> {
             faults.push(what);
         }
     }
-    if faults.is_empty() { Ok(given) } else { Err(Refusal::Invalid(faults)) }
+    if faults.is_empty() { Ok(given) } else { Err(Refusal::Invalid(lines(&faults.join("\n")))) }
 }
 
 /// Findings as lines, so many and no more.
