@@ -55,6 +55,8 @@ pub(crate) enum Alarm {
 /// What this node's data path does now, for the API and for the leader.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Enforcement {
+    /// Whether this node has, since it started, known everything that the cluster had agreed on, and made its guard of it.
+    pub(crate) current: bool,
     /// The generation that judges packets.
     pub(crate) active: Option<Active>,
     /// The revision and image that it holds.
@@ -123,7 +125,7 @@ impl Reconciler {
     pub(crate) async fn run(mut self, raft: Raft, stop: CancellationToken) -> Result<(), EnforcerGone> {
         let mut states = raft.watch();
         let mut check = tokio::time::interval(HOOKS_CHECK_EVERY);
-        let mut may_change = !self.take_over().await?;
+        let (mut may_change, mut is_current) = (!self.take_over().await?, false);
         let current = pin!(wait_until_current(&raft));
         let mut current = current.fuse();
         loop {
@@ -133,13 +135,14 @@ impl Reconciler {
                     self.check_hooks().await?;
                     self.attest().await?;
                 }
-                () = &mut current => may_change = true,
+                () = &mut current => (may_change, is_current) = (true, true),
                 () = stop.cancelled() => return Ok(()),
             }
             let state = states.borrow_and_update().clone();
             if may_change {
                 self.round(&state).await?;
             }
+            self.status.send_if_modified(|status| std::mem::replace(&mut status.current, is_current) != is_current);
         }
     }
 
@@ -408,8 +411,10 @@ impl Reconciler {
     }
 }
 
-/// Returns once the state of this node includes everything that was acknowledged before.
+/// Returns once there is a cluster, and the state of this node includes everything that was acknowledged before.
 async fn wait_until_current(raft: &Raft) {
+    // A founder leads, and could confirm a read, before the first entry of its cluster is written.
+    let _ = raft.watch().wait_for(|state| state.is_founded()).await;
     while raft.read(CURRENT_WITHIN).await.is_err() {
         tokio::task::yield_now().await;
     }

@@ -109,7 +109,7 @@ fn waiting_for(
     if raft.leader.is_none() {
         reasons.push("a leader: no quorum is within reach; the last policy stays enforced".to_owned());
     }
-    if raft.applied == 0 {
+    if !enforcement.current {
         reasons.push("the log of the cluster".to_owned());
     }
     let enforced = enforcement.target.map_or(0, |target| target.revision);
