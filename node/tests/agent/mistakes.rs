@@ -23,7 +23,11 @@ fn mistakes() -> Vec<Mistake> {
         mistake(WEB.replace("kind: Policy", "kind: Polisy"), "10:", &["Polisy", "Policy"]),
         mistake(WEB.replace("appliesTo:", "appliesToo:"), "14:", &["appliesToo", "appliesTo"]),
         mistake(WEB.replace("tier: application", "tier: aplication"), "13:", &["aplication", "application"]),
-        mistake(format!("{WEB}---\n{}", segment("web", "10.0.0.1/32")), "", &["`web`"]),
+        mistake(
+            format!("{WEB}---\n{}", segment("web", "10.0.0.1/32")),
+            "20:",
+            &["two Segment documents named \"web\""],
+        ),
     ]
 }
 
