@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod failures;
+mod guard;
 mod laboratory;
 mod scene;
