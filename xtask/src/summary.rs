@@ -12,6 +12,8 @@ pub(crate) struct Summary {
     failed: Vec<String>,
     ignored: usize,
     skipped: BTreeSet<String>,
+    /// The test whose captured output is being read.
+    shown: Option<String>,
 }
 
 impl Summary {
@@ -36,9 +38,18 @@ impl Summary {
         } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.failed.push(name.to_owned());
         }
+        if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            self.shown = Some(name.to_owned());
+        } else if line == "successes:" || line == "failures:" || line.starts_with("test result: ") {
+            self.shown = None;
+        }
         // A test's own word may stand behind the harness's on one line: "test x ... skipped: needs root".
         if let Some(at) = line.find("skipped: ") {
-            self.skipped.insert(line[at + "skipped: ".len()..].trim().to_owned());
+            let reason = line[at + "skipped: ".len()..].trim();
+            self.skipped.insert(match &self.shown {
+                Some(test) => format!("{test}: {reason}"),
+                None => reason.to_owned(),
+            });
         }
     }
 
@@ -76,6 +87,15 @@ fn count(text: &str, word: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn captured_words_are_told_apart_by_their_test() {
+        let mut summary = Summary::default();
+        let text = "test a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- a stdout ----\nskipped: needs root\n\n---- b stdout \
+                    ----\nskipped: needs root\n\n\nsuccesses:\n    a\n    b\n\ntest result: ok. 2 passed; 0 failed; 0 ignored;";
+        text.lines().for_each(|line| summary.read(line));
+        assert_eq!(summary.last_line(), "0 passed, 0 failed, 2 skipped");
+    }
 
     #[test]
     fn the_counts_come_from_the_harness_and_skips_from_the_tests() {

@@ -64,10 +64,10 @@ fn tests(root: Root, summary: &mut Summary) -> Result<(), Failure> {
     if root == Root::Sudo {
         command.env(runner_variable()?, "sudo -E");
     }
-    let failed_before = summary.all_passed();
+    let clean_before = summary.all_passed();
     let outcome = run_lines(&mut command, |line| summary.read(line));
     // A failing test is counted by its own line; what is left is a build that failed or a program that crashed.
-    if outcome.is_err() && summary.all_passed() == failed_before {
+    if outcome.is_err() && summary.all_passed() == clean_before {
         summary.check("cargo test", &outcome);
     }
     Ok(())
