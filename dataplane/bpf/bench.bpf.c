@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Programs that are never attached: classification in bulk, which the test of the three evaluators runs, and floors and references
- * for `cargo xtask bench datapath`. They read the same maps as the live programs, with the same headers.
+ * Programs that are never attached: classification in bulk, which the test of the three evaluators runs, and floors and
+ * references for `cargo xtask bench datapath`. They read the same maps as the live programs, with the same headers.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -50,7 +50,8 @@ struct {
     __type(value, u64);
 } hr_bulk_task SEC(".maps");
 
-/* The reference: what eBPF firewalls commonly do. An address to an identity by a longest-prefix trie, twice, then a hash. */
+/* The reference: what eBPF firewalls commonly do. An address to an identity by a longest-prefix trie, twice, then a
+ * hash. */
 struct hr_lpm_key {
     u32 bits;
     u32 addr;
@@ -87,8 +88,7 @@ struct hr_bulk_run {
     u32 sum;
 };
 
-static __always_inline void hr_bulk_packet(struct hr_packet *p, const struct hr_bulk *bulk)
-{
+static __always_inline void hr_bulk_packet(struct hr_packet *p, const struct hr_bulk *bulk) {
     p->src_hi = bulk->src_hi;
     p->src_lo = bulk->src_lo;
     p->dst_hi = bulk->dst_hi;
@@ -98,8 +98,7 @@ static __always_inline void hr_bulk_packet(struct hr_packet *p, const struct hr_
     p->v6 = bulk->v6;
 }
 
-static long hr_bulk_one(u32 index, struct hr_bulk_run *run)
-{
+static long hr_bulk_one(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
     struct hr_packet p = {};
     struct hr_found found = {};
@@ -119,8 +118,7 @@ static long hr_bulk_one(u32 index, struct hr_bulk_run *run)
 }
 
 /* The same with a sum for an answer, so that memory traffic is that of the tables. */
-static long hr_random_classify(u32 index, struct hr_bulk_run *run)
-{
+static long hr_random_classify(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
     struct hr_packet p = {};
     struct hr_found found = {};
@@ -135,8 +133,7 @@ static long hr_random_classify(u32 index, struct hr_bulk_run *run)
     return 0;
 }
 
-static long hr_random_nothing(u32 index, struct hr_bulk_run *run)
-{
+static long hr_random_nothing(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
 
     if (!bulk)
@@ -145,8 +142,7 @@ static long hr_random_nothing(u32 index, struct hr_bulk_run *run)
     return 0;
 }
 
-static __always_inline u32 hr_reference(u32 src, u32 dst, u16 port)
-{
+static __always_inline u32 hr_reference(u32 src, u32 dst, u16 port) {
     struct hr_lpm_key from = {.bits = 32, .addr = bpf_htonl(src)}, to = {.bits = 32, .addr = bpf_htonl(dst)};
     u32 *s = bpf_map_lookup_elem(&hr_ref_lpm, &from), *d = bpf_map_lookup_elem(&hr_ref_lpm, &to), *verdict;
     struct hr_ref_key key = {.src = s ? *s : 0, .dst = d ? *d : 0, .port = port};
@@ -155,8 +151,7 @@ static __always_inline u32 hr_reference(u32 src, u32 dst, u16 port)
     return verdict ? *verdict : 0;
 }
 
-static long hr_random_reference(u32 index, struct hr_bulk_run *run)
-{
+static long hr_random_reference(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
 
     if (!bulk)
@@ -165,19 +160,19 @@ static long hr_random_reference(u32 index, struct hr_bulk_run *run)
     return 0;
 }
 
-#define HR_LOOP(name, body)                                                                                                        \
-    SEC("xdp")                                                                                                                     \
-    int name(struct xdp_md *ctx)                                                                                                   \
-    {                                                                                                                              \
-        u32 zero = 0, one = 1;                                                                                                     \
-        u64 *count = bpf_map_lookup_elem(&hr_bulk_task, &zero), *generation = bpf_map_lookup_elem(&hr_bulk_task, &one);            \
-        struct hr_bulk_run run = {};                                                                                               \
-        (void)ctx;                                                                                                                 \
-        if (!count || !generation)                                                                                                 \
-            return 0;                                                                                                              \
-        run.half.slot = *generation & 1;                                                                                           \
-        bpf_loop(*count, body, &run, 0);                                                                                           \
-        return run.sum & 0xffff;                                                                                                   \
+#define HR_LOOP(name, body)                                                                                            \
+    SEC("xdp")                                                                                                         \
+    int name(struct xdp_md *ctx) {                                                                                     \
+        u32 zero = 0, one = 1;                                                                                         \
+        u64 *count = bpf_map_lookup_elem(&hr_bulk_task, &zero),                                                        \
+            *generation = bpf_map_lookup_elem(&hr_bulk_task, &one);                                                    \
+        struct hr_bulk_run run = {};                                                                                   \
+        (void)ctx;                                                                                                     \
+        if (!count || !generation)                                                                                     \
+            return 0;                                                                                                  \
+        run.half.slot = *generation & 1;                                                                               \
+        bpf_loop(*count, body, &run, 0);                                                                               \
+        return run.sum & 0xffff;                                                                                       \
     }
 
 HR_LOOP(hr_bulk_classify, hr_bulk_one)
@@ -185,8 +180,7 @@ HR_LOOP(hr_loop_nothing, hr_random_nothing)
 HR_LOOP(hr_loop_classify, hr_random_classify)
 HR_LOOP(hr_loop_reference, hr_random_reference)
 
-static __always_inline bool hr_bench_parse(struct xdp_md *ctx, struct hr_frame *f, struct hr_packet *p)
-{
+static __always_inline bool hr_bench_parse(struct xdp_md *ctx, struct hr_frame *f, struct hr_packet *p) {
     f->data = hr_pointer(ctx->data);
     f->end = hr_pointer(ctx->data_end);
     f->len = f->end - f->data;
@@ -196,15 +190,13 @@ static __always_inline bool hr_bench_parse(struct xdp_md *ctx, struct hr_frame *
 }
 
 SEC("xdp")
-int hr_empty(struct xdp_md *ctx)
-{
+int hr_empty(struct xdp_md *ctx) {
     (void)ctx;
     return XDP_DROP;
 }
 
 SEC("xdp")
-int hr_parse_only(struct xdp_md *ctx)
-{
+int hr_parse_only(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
 
@@ -215,8 +207,7 @@ int hr_parse_only(struct xdp_md *ctx)
 
 /* Parse, classify, count: what policy costs. */
 SEC("xdp")
-int hr_parse_classify(struct xdp_md *ctx)
-{
+int hr_parse_classify(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_found found = {};
@@ -232,8 +223,7 @@ int hr_parse_classify(struct xdp_md *ctx)
 }
 
 SEC("xdp")
-int hr_parse_reference(struct xdp_md *ctx)
-{
+int hr_parse_reference(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_count *count;
@@ -252,8 +242,7 @@ int hr_parse_reference(struct xdp_md *ctx)
 
 /* Parse and find the flow's entry: what a connection table costs. */
 SEC("xdp")
-int hr_parse_flow(struct xdp_md *ctx)
-{
+int hr_parse_flow(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_flow *flow;
@@ -266,8 +255,7 @@ int hr_parse_flow(struct xdp_md *ctx)
 
 /* Parse and ask a preallocated hash of the guard's size. */
 SEC("xdp")
-int hr_parse_hash(struct xdp_md *ctx)
-{
+int hr_parse_hash(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {.ifindex = ctx->ingress_ifindex};
 
@@ -278,8 +266,7 @@ int hr_parse_hash(struct xdp_md *ctx)
 
 /* Parse and ask the guard. */
 SEC("xdp")
-int hr_parse_guard(struct xdp_md *ctx)
-{
+int hr_parse_guard(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {.ifindex = ctx->ingress_ifindex};
 

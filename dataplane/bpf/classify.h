@@ -26,15 +26,14 @@ struct hr_found {
 };
 
 /* Element `index` of a table with as many elements as there can be indices. */
-#define HR_ENTRY(image, at, index) ((u32 *)(HR_TABLE(image, at) + (u32)((index) * 4)))
+#define HR_ENTRY(image, at, index) ((u32 *)(HR_TABLE(image, at) + (u32)((index)*4)))
 
 /* Element `index` of a table, `bytes` each. */
-#define HR_ELEMENT(image, table, index, bytes)                                                                                     \
+#define HR_ELEMENT(image, table, index, bytes)                                                                         \
     ((u32 *)(HR_TABLE(image, HR_##table##_AT) + (u32)(HR_CUT(index, HR_##table##_MASK) * (bytes))))
 
 /* The trie entry of a byte in a chunk. */
-static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk, u32 byte)
-{
+static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk, u32 byte) {
     struct hr_chunk *found;
     u32 key;
 
@@ -45,8 +44,7 @@ static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk,
     return found ? found->entry[byte & 255] : HR_INDEX_NONE;
 }
 
-static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr)
-{
+static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr) {
     u32 entry = *HR_ENTRY(half->image, HR_ROOT4_AT, addr >> 16);
     u32 rest = addr << 16;
     int i;
@@ -74,16 +72,14 @@ static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr)
     return entry & HR_ENTRY_BRANCH ? HR_INDEX_NONE : entry;
 }
 
-static __always_inline bool hr_half_of(struct hr_half *half, u32 slot)
-{
+static __always_inline bool hr_half_of(struct hr_half *half, u32 slot) {
     half->slot = slot & 1;
     half->image = bpf_map_lookup_elem(&hr_image, &half->slot);
     return half->image;
 }
 
 /* Not static: the verifier then looks at it once, and not once for each way that leads here. */
-__noinline u32 hr_class6(u32 slot, u64 hi, u64 lo)
-{
+__noinline u32 hr_class6(u32 slot, u64 hi, u64 lo) {
     struct hr_half at, *half = &at;
     u32 entry, depth = 16;
     int i;
@@ -123,8 +119,7 @@ __noinline u32 hr_class6(u32 slot, u64 hi, u64 lo)
     return entry & HR_ENTRY_BRANCH ? HR_INDEX_NONE : entry;
 }
 
-static __always_inline u32 hr_port_index(u8 protocol, u16 port)
-{
+static __always_inline u32 hr_port_index(u8 protocol, u16 port) {
     switch (protocol) {
     case HR_TCP:
         return port;
@@ -142,20 +137,19 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port)
 }
 
 /* The exception at cells + column of a table, if it belongs to those cells; HR_INDEX_NONE: there is none. */
-#define HR_EXCEPTION(image, table, cells, column)                                                                                  \
-    ({                                                                                                                             \
-        u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                                          \
-        if (hr_owner != HR_INDEX_NONE) {                                                                                           \
-            u32 *hr_cell = HR_ELEMENT(image, table, hr_owner + (column), 8);                                                       \
-            if (hr_cell[0] == hr_owner)                                                                                            \
-                hr_value = hr_cell[1];                                                                                             \
-        }                                                                                                                          \
-        hr_value;                                                                                                                  \
+#define HR_EXCEPTION(image, table, cells, column)                                                                      \
+    ({                                                                                                                 \
+        u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                              \
+        if (hr_owner != HR_INDEX_NONE) {                                                                               \
+            u32 *hr_cell = HR_ELEMENT(image, table, hr_owner + (column), 8);                                           \
+            if (hr_cell[0] == hr_owner)                                                                                \
+                hr_value = hr_cell[1];                                                                                 \
+        }                                                                                                              \
+        hr_value;                                                                                                      \
     })
 
 /* The verdict of one layer that has a say. */
-static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, u32 port)
-{
+static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, u32 port) {
     u32 index, *pair;
 
     index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
@@ -171,8 +165,7 @@ static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *
 }
 
 /* Takes over what is not decided yet; returns the DECIDED flags so far. */
-static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u32 done, u32 flags)
-{
+static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u32 done, u32 flags) {
     u32 fresh = flags & ~done;
 
     if (fresh & HR_FLAG_DECIDED) {
@@ -188,8 +181,8 @@ static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u
 }
 
 /* One direction: the first layer that decides, for the enforced policies and for the trial; else the default. */
-static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, u32 port, struct hr_side *side)
-{
+static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, u32 port,
+                                          struct hr_side *side) {
     u32 *verdict, done = 0;
     int layer;
 
@@ -215,8 +208,7 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
 }
 
 /* The destination port of the tuple of a packet that goes the other way in the same conversation. */
-static __always_inline u16 hr_reversed_port(const struct hr_packet *p)
-{
+static __always_inline u16 hr_reversed_port(const struct hr_packet *p) {
     u8 type = p->dport >> 8;
 
     if (p->protocol != HR_ICMP && p->protocol != HR_ICMP6)
@@ -230,8 +222,7 @@ static __always_inline u16 hr_reversed_port(const struct hr_packet *p)
 
 /* Classifies the tuple of a packet, or the reversed one. */
 static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
-                                               struct hr_found *found)
-{
+                                               struct hr_found *found) {
     u32 src, dst, port, *s, *d;
 
     if (p->v6) {
@@ -256,8 +247,7 @@ static __always_inline void hr_classify_inline(const struct hr_half *half, const
 }
 
 /* For what is not the tuple of the packet itself. */
-__noinline int hr_classify(u32 slot, const struct hr_packet *p, bool reversed, struct hr_found *found)
-{
+__noinline int hr_classify(u32 slot, const struct hr_packet *p, bool reversed, struct hr_found *found) {
     struct hr_half half;
 
     if (!p || !found)
@@ -268,29 +258,24 @@ __noinline int hr_classify(u32 slot, const struct hr_packet *p, bool reversed, s
     return 0;
 }
 
-static __always_inline bool hr_both(const struct hr_found *found, u32 flag)
-{
+static __always_inline bool hr_both(const struct hr_found *found, u32 flag) {
     return found->in.flags & found->out.flags & flag;
 }
 
-static __always_inline bool hr_either(const struct hr_found *found, u32 flag)
-{
+static __always_inline bool hr_either(const struct hr_found *found, u32 flag) {
     return (found->in.flags | found->out.flags) & flag;
 }
 
-static __always_inline bool hr_allows(const struct hr_found *found)
-{
+static __always_inline bool hr_allows(const struct hr_found *found) {
     return hr_both(found, HR_FLAG_ALLOW);
 }
 
 /* Allows also with every policy in observe mode enforced. */
-static __always_inline bool hr_allows_trial(const struct hr_found *found)
-{
+static __always_inline bool hr_allows_trial(const struct hr_found *found) {
     return hr_both(found, HR_FLAG_TRIAL_ALLOW);
 }
 
-static __always_inline bool hr_keeps(const struct hr_found *found)
-{
+static __always_inline bool hr_keeps(const struct hr_found *found) {
     return hr_allows(found) && hr_either(found, HR_FLAG_KEEP) && !hr_either(found, HR_FLAG_CUT);
 }
 

@@ -3,19 +3,18 @@
 #ifndef HR_FRAGMENT_H
 #define HR_FRAGMENT_H
 
-static __always_inline void hr_fragment_key_of(struct hr_fragment_key *key, const struct hr_packet *p)
-{
+static __always_inline void hr_fragment_key_of(struct hr_fragment_key *key, const struct hr_packet *p) {
     key->src_hi = p->src_hi;
     key->src_lo = p->src_lo;
     key->dst_hi = p->dst_hi;
     key->dst_lo = p->dst_lo;
     key->id = p->frag_id;
-    /* RFC 8200, 4.5: the identification of IPv6 is that of the addresses alone; the next header of later fragments may differ. */
+    /* RFC 8200, 4.5: the identification of IPv6 is that of the addresses alone; the next header of later fragments may
+     * differ. */
     key->protocol = p->v6 ? 0x100 : p->protocol;
 }
 
-__noinline int hr_fragment_remember(const struct hr_packet *p, u32 generation, bool pass, bool sync)
-{
+__noinline int hr_fragment_remember(const struct hr_packet *p, u32 generation, bool pass, bool sync) {
     struct hr_fragment_key key = {};
     struct hr_fragment fragment = {.seen = hr_tick(), .generation = generation, .pass = pass};
 
@@ -28,8 +27,7 @@ __noinline int hr_fragment_remember(const struct hr_packet *p, u32 generation, b
     return bpf_map_update_elem(&hr_fragments, &key, &fragment, BPF_ANY);
 }
 
-__noinline u32 hr_fragment_follow(const struct hr_packet *p, bool sync)
-{
+__noinline u32 hr_fragment_follow(const struct hr_packet *p, bool sync) {
     struct hr_fragment_key key = {};
     struct hr_fragment *first;
     struct hr_timeouts *t;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The guard (G0): is this packet a sync flow between members? Asked before anything of policy is read, and tight: it says yes to
- * nothing else. A gate of one bit a look-up keeps packets that are no sync flows away from the hash map.
+ * The guard (G0): is this packet a sync flow between members? Asked before anything of policy is read, and tight: it
+ * says yes to nothing else. A gate of one bit a look-up keeps packets that are no sync flows away from the hash map.
  */
 #ifndef HR_GUARD_H
 #define HR_GUARD_H
@@ -10,8 +10,7 @@
 #define HR_JOIN_PACKETS_PER_SECOND_MAX 1000
 
 /* The hashes are mirrored by src/gate.rs. */
-static __always_inline u64 hr_pair_hash(const struct hr_packet *p)
-{
+static __always_inline u64 hr_pair_hash(const struct hr_packet *p) {
     u64 pair = p->src_lo << 32 ^ p->dst_lo;
 
     if (p->v6)
@@ -19,26 +18,22 @@ static __always_inline u64 hr_pair_hash(const struct hr_packet *p)
     return pair * 0x9e3779b97f4a7c15ULL;
 }
 
-static __always_inline u32 hr_pair_bit(u64 pair)
-{
+static __always_inline u32 hr_pair_bit(u64 pair) {
     return pair >> 48;
 }
 
-static __always_inline u32 hr_guard_bit(u64 pair, u8 match, u8 protocol, u16 port)
-{
+static __always_inline u32 hr_guard_bit(u64 pair, u8 match, u8 protocol, u16 port) {
     u64 hash = (pair ^ ((u64)match << 24 | (u64)protocol << 16 | port)) * 0xc2b2ae3d27d4eb4fULL;
 
     return hash >> 48;
 }
 
-static __always_inline u32 hr_spoof_bit(u64 hi, u64 lo)
-{
+static __always_inline u32 hr_spoof_bit(u64 hi, u64 lo) {
     return ((lo ^ (hi << 7 | hi >> 57)) * 0x9e3779b97f4a7c15ULL) >> 52;
 }
 
 /* The device to which a tagged packet belongs: a VLAN of the device that saw it, if that is one that is known. */
-static __always_inline u32 hr_guarded_device(const struct hr_packet *p)
-{
+static __always_inline u32 hr_guarded_device(const struct hr_packet *p) {
     struct hr_vlan_key key = {.parent = p->ifindex, .vid = p->vid};
     u32 *device;
 
@@ -48,8 +43,7 @@ static __always_inline u32 hr_guarded_device(const struct hr_packet *p)
     return device ? *device : 0;
 }
 
-__noinline int hr_guard_exact(const struct hr_packet *p, u16 port, u8 hook_match)
-{
+__noinline int hr_guard_exact(const struct hr_packet *p, u16 port, u8 hook_match) {
     struct hr_guard_value *value;
     struct hr_guard_key key;
 
@@ -69,19 +63,18 @@ __noinline int hr_guard_exact(const struct hr_packet *p, u16 port, u8 hook_match
     return value && (!value->ttl || value->ttl == p->ttl);
 }
 
-static __always_inline bool hr_bit(const u64 *words, u32 bit, u32 bits)
-{
+static __always_inline bool hr_bit(const u64 *words, u32 bit, u32 bits) {
     return words[(bit >> 6) & (bits / 64 - 1)] >> (bit & 63) & 1;
 }
 
-static __always_inline bool hr_guard_one(const struct hr_gate *gate, const struct hr_packet *p, u64 pair, u8 hook, u8 match, u16 port)
-{
-    return hr_bit(gate->guard, hr_guard_bit(pair, match, p->protocol, port), HR_GATE_BITS) && hr_guard_exact(p, port, hook << 4 | match);
+static __always_inline bool hr_guard_one(const struct hr_gate *gate, const struct hr_packet *p, u64 pair, u8 hook,
+                                         u8 match, u16 port) {
+    return hr_bit(gate->guard, hr_guard_bit(pair, match, p->protocol, port), HR_GATE_BITS) &&
+           hr_guard_exact(p, port, hook << 4 | match);
 }
 
 /* Neighbour discovery, multicast listener discovery, IGMP: without these no address moves to another node. */
-static __always_inline bool hr_link_support(const struct hr_packet *p)
-{
+static __always_inline bool hr_link_support(const struct hr_packet *p) {
     u8 type = p->dport >> 8;
 
     if (p->frag)
@@ -95,14 +88,13 @@ static __always_inline bool hr_link_support(const struct hr_packet *p)
     return p->ttl == 1 && ((type >= 130 && type <= 132) || type == 143);
 }
 
-static __always_inline bool hr_in_subnet(u64 hi, u64 lo, const struct hr_join_value *join)
-{
+static __always_inline bool hr_in_subnet(u64 hi, u64 lo, const struct hr_join_value *join) {
     return !((hi ^ join->subnet_hi) & join->mask_hi) && !((lo ^ join->subnet_lo) & join->mask_lo);
 }
 
-/* A node that wants to join, at the cluster port of an own address, from the cluster subnet. What we answer is not counted. */
-__noinline int hr_joiner(const struct hr_packet *p, u8 hook, bool probe)
-{
+/* A node that wants to join, at the cluster port of an own address, from the cluster subnet. What we answer is not
+ * counted. */
+__noinline int hr_joiner(const struct hr_packet *p, u8 hook, bool probe) {
     bool in = hook == HR_INGRESS;
     struct hr_join_value *join;
     struct hr_join_key key;
@@ -129,8 +121,7 @@ __noinline int hr_joiner(const struct hr_packet *p, u8 hook, bool probe)
 }
 
 /* Whether an entry is for this packet. */
-static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct hr_packet *p, u8 hook)
-{
+static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct hr_packet *p, u8 hook) {
     u64 pair = hr_pair_hash(p);
 
     if (!hr_bit(gate->pair, hr_pair_bit(pair), HR_GATE_BITS))
@@ -149,20 +140,18 @@ static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct 
 }
 
 /* HR_GUARD, HR_JOIN, HR_LINK_SUPPORT, or HR_NONE: not for the guard to say. */
-static __always_inline u32 hr_ask_guard(const struct hr_gate *gate, const struct hr_packet *p, u8 hook, bool probe)
-{
+static __always_inline u32 hr_ask_guard(const struct hr_gate *gate, const struct hr_packet *p, u8 hook, bool probe) {
     if (hr_guarded(gate, p, hook))
         return HR_GUARD;
     if (p->protocol == HR_TCP)
         return HR_NONE;
-    if (p->protocol == HR_UDP && gate->join_port && (hook == HR_INGRESS ? p->dport : p->sport) == gate->join_port && !p->frag &&
-        hr_joiner(p, hook, probe))
+    if (p->protocol == HR_UDP && gate->join_port && (hook == HR_INGRESS ? p->dport : p->sport) == gate->join_port &&
+        !p->frag && hr_joiner(p, hook, probe))
         return HR_JOIN;
     return hr_link_support(p) ? HR_LINK_SUPPORT : HR_NONE;
 }
 
-__noinline int hr_lives_elsewhere(const struct hr_packet *p)
-{
+__noinline int hr_lives_elsewhere(const struct hr_packet *p) {
     struct hr_addr_key key;
     u32 *home;
 
@@ -174,8 +163,7 @@ __noinline int hr_lives_elsewhere(const struct hr_packet *p)
 }
 
 /* A member's source address on an interface where that member does not live. */
-static __always_inline bool hr_spoofed(const struct hr_gate *gate, const struct hr_packet *p)
-{
+static __always_inline bool hr_spoofed(const struct hr_gate *gate, const struct hr_packet *p) {
     return hr_bit(gate->spoof, hr_spoof_bit(p->src_hi, p->src_lo), HR_SPOOF_BITS) && hr_lives_elsewhere(p);
 }
 

@@ -30,8 +30,7 @@
 /* Bytes of a packet that must be linear to be judged; longer chains of headers are pulled up to this. */
 #define HR_LINEAR 192
 
-static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx, bool frags)
-{
+static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx, bool frags) {
     f->data = hr_pointer(ctx->data);
     f->end = hr_pointer(ctx->data_end);
     f->ctx = ctx;
@@ -42,8 +41,7 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
     f->hook = HR_INGRESS;
 }
 
-static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook)
-{
+static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
     if (skb->data_end - skb->data < HR_LINEAR && skb->len > skb->data_end - skb->data)
         bpf_skb_pull_data(skb, skb->len < HR_LINEAR ? skb->len : HR_LINEAR);
     f->data = hr_pointer(skb->data);
@@ -56,16 +54,14 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
     f->hook = hook;
 }
 
-static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags)
-{
+static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags) {
     struct hr_frame f = {.ifindex = ctx->ingress_ifindex, .probe = 0};
 
     hr_frame_xdp(&f, ctx, frags);
     return hr_judge(&f) < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
 }
 
-static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook)
-{
+static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex, .probe = 0};
 
     hr_frame_skb(&f, skb, hook);
@@ -73,8 +69,7 @@ static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook)
     return hr_judge(&f) < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook)
-{
+static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.probe = 1};
 
     hr_frame_skb(&f, skb, hook);
@@ -82,33 +77,28 @@ static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook)
 }
 
 SEC("xdp")
-int hr_xdp(struct xdp_md *ctx)
-{
+int hr_xdp(struct xdp_md *ctx) {
     return hr_run_xdp(ctx, false);
 }
 
 /* For kernels that know multi-buffer frames (5.18): any MTU. */
 SEC("xdp.frags")
-int hr_xdp_frags(struct xdp_md *ctx)
-{
+int hr_xdp_frags(struct xdp_md *ctx) {
     return hr_run_xdp(ctx, true);
 }
 
 SEC("classifier")
-int hr_ingress(struct __sk_buff *skb)
-{
+int hr_ingress(struct __sk_buff *skb) {
     return hr_run_skb(skb, HR_INGRESS);
 }
 
 SEC("classifier")
-int hr_egress(struct __sk_buff *skb)
-{
+int hr_egress(struct __sk_buff *skb) {
     return hr_run_skb(skb, HR_EGRESS);
 }
 
 SEC("xdp")
-int hr_ask_xdp(struct xdp_md *ctx)
-{
+int hr_ask_xdp(struct xdp_md *ctx) {
     struct hr_frame f = {.probe = 1};
 
     hr_frame_xdp(&f, ctx, false);
@@ -116,21 +106,18 @@ int hr_ask_xdp(struct xdp_md *ctx)
 }
 
 SEC("classifier")
-int hr_ask_ingress(struct __sk_buff *skb)
-{
+int hr_ask_ingress(struct __sk_buff *skb) {
     return hr_probe_skb(skb, HR_INGRESS);
 }
 
 SEC("classifier")
-int hr_ask_egress(struct __sk_buff *skb)
-{
+int hr_ask_egress(struct __sk_buff *skb) {
     return hr_probe_skb(skb, HR_EGRESS);
 }
 
 /* How long a jiffy is: userspace compares the two clocks. */
 SEC("classifier")
-int hr_clock(struct __sk_buff *skb)
-{
+int hr_clock(struct __sk_buff *skb) {
     u32 zero = 0;
     struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
 

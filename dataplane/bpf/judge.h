@@ -3,14 +3,12 @@
 #ifndef HR_JUDGE_H
 #define HR_JUDGE_H
 
-static __always_inline void hr_add(struct hr_count *count, const struct hr_frame *f)
-{
+static __always_inline void hr_add(struct hr_count *count, const struct hr_frame *f) {
     count->packets += f->packets;
     count->bytes += f->len;
 }
 
-static __always_inline void hr_count_reason(const struct hr_frame *f, u32 reason)
-{
+static __always_inline void hr_count_reason(const struct hr_frame *f, u32 reason) {
     u32 cpu = bpf_get_smp_processor_id();
     struct hr_cpu_reasons *reasons = bpf_map_lookup_elem(&hr_reasons, &cpu);
 
@@ -18,13 +16,11 @@ static __always_inline void hr_count_reason(const struct hr_frame *f, u32 reason
         hr_add(&reasons->count[f->hook][reason & (HR_REASONS - 1)], f);
 }
 
-static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule)
-{
+static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule) {
     hr_add(rules + HR_CUT(rule, HR_RULES_MASK), f);
 }
 
-static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found)
-{
+static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found) {
     u32 key = bpf_get_smp_processor_id() * 2 + slot;
     struct hr_count *rules = bpf_map_lookup_elem(&hr_rules, &key);
 
@@ -36,8 +32,7 @@ static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, c
 }
 
 /* Guard: everything before policy. HR_NONE: policy has to say. */
-static __always_inline u32 hr_before_policy(const struct hr_frame *f, const struct hr_packet *p)
-{
+static __always_inline u32 hr_before_policy(const struct hr_frame *f, const struct hr_packet *p) {
     struct hr_gate *gate;
     u32 zero = 0, reason;
 
@@ -59,22 +54,21 @@ static __always_inline u32 hr_before_policy(const struct hr_frame *f, const stru
     return HR_NONE;
 }
 
-static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found, void *data, void *end)
-{
+static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found,
+                                      void *data, void *end) {
     struct hr_packet q = {};
 
     return hr_quoted(p, &q, data, end) ? hr_judge_quoted(way, &q, found) : HR_NONE;
 }
 
 /* A refused packet, or one that passes only because a policy observes. */
-static __always_inline u32 hr_second_opinion(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p,
-                                             struct hr_found *found)
-{
+static __always_inline u32 hr_second_opinion(const struct hr_frame *f, const struct hr_way *way,
+                                             const struct hr_packet *p, struct hr_found *found) {
     return hr_is_error(p) ? hr_about_quoted(way, p, found, f->data, f->end) : hr_ask_state(way, p, found);
 }
 
-static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
-{
+static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way,
+                                        const struct hr_packet *p, struct hr_found *found) {
     u32 reason;
 
     hr_classify_inline(half, p, false, found);
@@ -99,8 +93,7 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct h
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
-static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found)
-{
+static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found) {
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
     struct hr_half half;
@@ -130,8 +123,7 @@ static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struc
     return reason;
 }
 
-static __always_inline u32 hr_judge(struct hr_frame *f)
-{
+static __always_inline u32 hr_judge(struct hr_frame *f) {
     struct hr_found found = {};
     u32 zero = 0, reason;
     struct hr_live *live = bpf_map_lookup_elem(&hr_live, &zero);
@@ -147,8 +139,7 @@ static __always_inline u32 hr_judge(struct hr_frame *f)
 }
 
 /* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. */
-static __always_inline u32 hr_ask(struct hr_frame *f)
-{
+static __always_inline u32 hr_ask(struct hr_frame *f) {
     struct hr_found found = {};
     u32 zero = 0;
     struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps. All are pinned and outlive the process. Sizes given here are placeholders: userspace sets them from its TableSizes.
- * Memory-mapped arrays are written by userspace with plain stores; the hash maps by system calls.
+ * The maps. All are pinned and outlive the process. Sizes given here are placeholders: userspace sets them from its
+ * TableSizes. Memory-mapped arrays are written by userspace with plain stores; the hash maps by system calls.
  */
 #ifndef HR_MAPS_H
 #define HR_MAPS_H
@@ -25,8 +25,9 @@ struct {
 } hr_meta SEC(".maps");
 
 /*
- * Key: half. The value is every table, laid out as the settings say: one look-up a packet, then plain loads that do not wait for a
- * look-up each. Its real value size is set when userspace creates the map. Only the idle half is ever written.
+ * Key: half. The value is every table, laid out as the settings say: one look-up a packet, then plain loads that do not
+ * wait for a look-up each. Its real value size is set when userspace creates the map. Only the idle half is ever
+ * written.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -46,8 +47,8 @@ struct {
 } hr_chunks SEC(".maps");
 
 /*
- * Key: cpu * 2 + half. The value is a counter for each rule; its real size is set when userspace creates the map. Written by programs,
- * each on its own CPU; cleared by userspace in the idle half.
+ * Key: cpu * 2 + half. The value is a counter for each rule; its real size is set when userspace creates the map.
+ * Written by programs, each on its own CPU; cleared by userspace in the idle half.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -75,7 +76,8 @@ struct {
     __type(value, struct hr_gate);
 } hr_gate SEC(".maps");
 
-/* The sync flows, exact. Preallocated: adding a member cannot fail for want of memory. Policy code has no handle to it. */
+/* The sync flows, exact. Preallocated: adding a member cannot fail for want of memory. Policy code has no handle to it.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 2);
@@ -107,7 +109,8 @@ struct {
     __type(value, u32);
 } hr_vlan SEC(".maps");
 
-/* Flows that were opened from here. Written by programs when an opening packet leaves; bounded, the least used entry gives way. */
+/* Flows that were opened from here. Written by programs when an opening packet leaves; bounded, the least used entry
+ * gives way. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 2);
@@ -122,7 +125,8 @@ struct {
     __type(value, struct hr_flow);
 } hr_flows6 SEC(".maps");
 
-/* Verdicts on first fragments, for the later ones. Two tables, so that a flood of fragments cannot push out those of sync flows. */
+/* Verdicts on first fragments, for the later ones. Two tables, so that a flood of fragments cannot push out those of
+ * sync flows. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 2);

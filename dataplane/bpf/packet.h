@@ -10,13 +10,13 @@
 struct hr_frame {
     void *data, *end;
     void *ctx;
-    u32 len;     /* of the whole frame, also what is not linear; but see `lazy` */
+    u32 len; /* of the whole frame, also what is not linear; but see `lazy` */
     u32 ifindex;
     u32 packets; /* segments of a large one */
     u16 vid;     /* tag that the kernel has taken off */
     u8 hook;
-    u8 probe;    /* leaves nothing behind */
-    u8 lazy;     /* `len` is of the first buffer only: the helper that knows better costs as much as all of parsing */
+    u8 probe; /* leaves nothing behind */
+    u8 lazy;  /* `len` is of the first buffer only: the helper that knows better costs as much as all of parsing */
 };
 
 struct hr_packet {
@@ -24,10 +24,10 @@ struct hr_packet {
     u64 dst_hi, dst_lo;
     u32 ifindex;
     u32 frag_id;
-    u32 seen_len;   /* bytes from the IP header to the end of the frame */
-    u32 payload;    /* bytes behind the IP headers, by the length fields */
+    u32 seen_len; /* bytes from the IP header to the end of the frame */
+    u32 payload;  /* bytes behind the IP headers, by the length fields */
     u16 sport;
-    u16 dport;      /* ICMP: type << 8 | code */
+    u16 dport; /* ICMP: type << 8 | code */
     u16 echo_id;
     u16 vid;
     u16 frag_start; /* offset of a later fragment, in bytes */
@@ -35,23 +35,22 @@ struct hr_packet {
     u8 protocol;
     u8 v6;
     u8 ttl;
-    u8 flags;       /* of TCP */
+    u8 flags; /* of TCP */
     u8 frag;
-    u8 question;    /* ICMP type of the question this one is or answers; 0: neither */
-    u8 answer;      /* ICMP: an answer */
-    u8 problem;     /* reason to drop, should nothing before have let it pass */
+    u8 question; /* ICMP type of the question this one is or answers; 0: neither */
+    u8 answer;   /* ICMP: an answer */
+    u8 problem;  /* reason to drop, should nothing before have let it pass */
 };
 
-/* A packet pointer out of a context. The barrier keeps the compiler from taking it for the 32-bit number that the header says it is. */
-static __always_inline void *hr_pointer(u64 word)
-{
+/* A packet pointer out of a context. The barrier keeps the compiler from taking it for the 32-bit number that the
+ * header says it is. */
+static __always_inline void *hr_pointer(u64 word) {
     barrier_var(word);
     return (void *)word;
 }
 
 /* Bytes from `at` on, or NULL if the frame ends before `size` of them. */
-static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size)
-{
+static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size) {
     void *p = data + (at & 0x3ff);
 
     if (p + size > end)
@@ -59,14 +58,12 @@ static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size)
     return p;
 }
 
-static __always_inline bool hr_bare_syn(const struct hr_packet *p)
-{
+static __always_inline bool hr_bare_syn(const struct hr_packet *p) {
     return (p->flags & (HR_TCP_SYN | HR_TCP_ACK)) == HR_TCP_SYN;
 }
 
 /* Whether this can be the answer to a packet of the reversed tuple. */
-static __always_inline bool hr_can_answer(const struct hr_packet *p)
-{
+static __always_inline bool hr_can_answer(const struct hr_packet *p) {
     if (p->protocol == HR_TCP)
         return !hr_bare_syn(p);
     if (p->protocol == (p->v6 ? HR_ICMP6 : HR_ICMP))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * From a frame to a struct hr_packet. Parsing drops nothing by itself: what cannot be right is noted as p->problem and judged after
- * the guard. Mirrored by src/frame.rs; the evasion corpus runs through both.
+ * From a frame to a struct hr_packet. Parsing drops nothing by itself: what cannot be right is noted as p->problem and
+ * judged after the guard. Mirrored by src/frame.rs; the evasion corpus runs through both.
  */
 #ifndef HR_PARSE_H
 #define HR_PARSE_H
@@ -17,8 +17,7 @@ struct hr_ports {
 };
 
 /* Questions and their answers: RFC 792, RFC 950; RFC 4443, RFC 4620. */
-static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type)
-{
+static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type) {
     if (p->v6) {
         if (type == 128 || type == 129 || type == 139 || type == 140) {
             p->answer = type == 129 || type == 140;
@@ -33,8 +32,7 @@ static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type)
     }
 }
 
-static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *end)
-{
+static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *end) {
     struct tcphdr *tcp = hr_bytes(data, end, p->at, sizeof(*tcp));
     u32 header;
 
@@ -55,8 +53,7 @@ static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *
         p->problem = HR_BAD_TCP_FLAGS;
 }
 
-static __always_inline void hr_parse_udp(struct hr_packet *p, void *data, void *end)
-{
+static __always_inline void hr_parse_udp(struct hr_packet *p, void *data, void *end) {
     struct udphdr *udp = hr_bytes(data, end, p->at, sizeof(*udp));
     u32 length;
 
@@ -72,8 +69,7 @@ static __always_inline void hr_parse_udp(struct hr_packet *p, void *data, void *
         p->problem = HR_BAD_LENGTH;
 }
 
-static __always_inline void hr_parse_icmp(struct hr_packet *p, void *data, void *end)
-{
+static __always_inline void hr_parse_icmp(struct hr_packet *p, void *data, void *end) {
     u8 *icmp = hr_bytes(data, end, p->at, 8);
 
     if (!icmp) {
@@ -86,8 +82,7 @@ static __always_inline void hr_parse_icmp(struct hr_packet *p, void *data, void 
         p->echo_id = (u16)icmp[4] << 8 | icmp[5];
 }
 
-static __always_inline void hr_parse_sctp(struct hr_packet *p, void *data, void *end)
-{
+static __always_inline void hr_parse_sctp(struct hr_packet *p, void *data, void *end) {
     struct hr_ports *sctp = hr_bytes(data, end, p->at, 12);
 
     if (!sctp) {
@@ -99,8 +94,7 @@ static __always_inline void hr_parse_sctp(struct hr_packet *p, void *data, void 
 }
 
 /* Least payload that holds what is judged of the transport header (RFC 1858: no first fragment may be smaller). */
-static __always_inline u32 hr_transport_min(const struct hr_packet *p)
-{
+static __always_inline u32 hr_transport_min(const struct hr_packet *p) {
     if (p->protocol == HR_TCP)
         return 20;
     if (p->protocol == HR_UDP || p->protocol == (p->v6 ? HR_ICMP6 : HR_ICMP))
@@ -108,8 +102,7 @@ static __always_inline u32 hr_transport_min(const struct hr_packet *p)
     return p->protocol == HR_SCTP ? 12 : 0;
 }
 
-static __always_inline void hr_parse_transport(struct hr_packet *p, void *data, void *end)
-{
+static __always_inline void hr_parse_transport(struct hr_packet *p, void *data, void *end) {
     if (p->frag == HR_FRAG_LATER) {
         /* RFC 1858, 3.2: a fragment at offset 1 can only be there to rewrite the flags. */
         if (p->protocol == HR_TCP && p->frag_start == 8)
@@ -136,8 +129,7 @@ static __always_inline void hr_parse_transport(struct hr_packet *p, void *data, 
 }
 
 /* The frame is shorter than its packet: it may have more buffers. */
-static __always_inline void hr_look_closer(struct hr_frame *f, struct hr_packet *p)
-{
+static __always_inline void hr_look_closer(struct hr_frame *f, struct hr_packet *p) {
     u32 before = f->len;
 
     if (f->lazy) {
@@ -146,8 +138,7 @@ static __always_inline void hr_look_closer(struct hr_frame *f, struct hr_packet 
     }
 }
 
-static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f, void *data, void *end)
-{
+static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f, void *data, void *end) {
     struct iphdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
     u32 header, total, offset;
 
@@ -189,13 +180,14 @@ static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f
     hr_parse_transport(p, data, end);
 }
 
-/* Reads one extension header at p->at. True: p->protocol is the next header and p->at behind it. False: it ends here. */
-static __always_inline bool hr_extension(struct hr_packet *p, void *data, void *end, bool first)
-{
+/* Reads one extension header at p->at. True: p->protocol is the next header and p->at behind it. False: it ends here.
+ */
+static __always_inline bool hr_extension(struct hr_packet *p, void *data, void *end, bool first) {
     u8 *header;
     u32 length;
 
-    if (p->protocol != HR_HOP_BY_HOP && p->protocol != HR_DESTINATION && p->protocol != HR_ROUTING && p->protocol != HR_FRAGMENT)
+    if (p->protocol != HR_HOP_BY_HOP && p->protocol != HR_DESTINATION && p->protocol != HR_ROUTING &&
+        p->protocol != HR_FRAGMENT)
         return false;
     /* RFC 8200, 4.1: hop-by-hop options come first or not at all. */
     if (p->protocol == HR_HOP_BY_HOP && !first) {
@@ -239,13 +231,11 @@ static __always_inline bool hr_extension(struct hr_packet *p, void *data, void *
     return p->frag != HR_FRAG_LATER;
 }
 
-static __always_inline bool hr_unknown_extension(u8 next)
-{
+static __always_inline bool hr_unknown_extension(u8 next) {
     return next == HR_MOBILITY || next == HR_HIP || next == HR_SHIM6 || next == HR_TEST1 || next == HR_TEST2;
 }
 
-static __noinline int hr_walk_extensions(struct hr_packet *p, void *data, void *end)
-{
+static __noinline int hr_walk_extensions(struct hr_packet *p, void *data, void *end) {
     bool more = true;
     int i;
 
@@ -253,7 +243,8 @@ static __noinline int hr_walk_extensions(struct hr_packet *p, void *data, void *
         more = hr_extension(p, data, end, i == 0);
     if (p->problem || p->frag == HR_FRAG_LATER)
         return 0;
-    if (p->protocol == HR_HOP_BY_HOP || p->protocol == HR_DESTINATION || p->protocol == HR_ROUTING || p->protocol == HR_FRAGMENT)
+    if (p->protocol == HR_HOP_BY_HOP || p->protocol == HR_DESTINATION || p->protocol == HR_ROUTING ||
+        p->protocol == HR_FRAGMENT)
         p->problem = HR_EXTENSION_CHAIN;
     else if (hr_unknown_extension(p->protocol))
         p->problem = HR_UNKNOWN_EXTENSION;
@@ -262,13 +253,12 @@ static __noinline int hr_walk_extensions(struct hr_packet *p, void *data, void *
     return 0;
 }
 
-static __always_inline bool hr_is_extension(u8 next)
-{
-    return next == HR_HOP_BY_HOP || next == HR_DESTINATION || next == HR_ROUTING || next == HR_FRAGMENT || hr_unknown_extension(next);
+static __always_inline bool hr_is_extension(u8 next) {
+    return next == HR_HOP_BY_HOP || next == HR_DESTINATION || next == HR_ROUTING || next == HR_FRAGMENT ||
+           hr_unknown_extension(next);
 }
 
-static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f, void *data, void *end)
-{
+static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f, void *data, void *end) {
     struct ipv6hdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
     u32 payload;
 
@@ -308,8 +298,7 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f
 }
 
 /* True: an IP packet, or something that claims to be one. */
-static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f)
-{
+static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f) {
     void *data = f->data, *end = f->end;
     struct ethhdr *eth = data;
     u16 type;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * ICMP errors follow the flow that they quote, so that path-MTU discovery works through an enforced segment. The quoted packet must
- * have been sent by the one who is told of it.
+ * ICMP errors follow the flow that they quote, so that path-MTU discovery works through an enforced segment. The quoted
+ * packet must have been sent by the one who is told of it.
  */
 #ifndef HR_QUOTED_H
 #define HR_QUOTED_H
 
-static __always_inline bool hr_is_error(const struct hr_packet *p)
-{
+static __always_inline bool hr_is_error(const struct hr_packet *p) {
     u8 type = p->dport >> 8;
 
     if (p->frag)
@@ -17,8 +16,7 @@ static __always_inline bool hr_is_error(const struct hr_packet *p)
     return p->protocol == HR_ICMP && (type == 3 || type == 11 || type == 12);
 }
 
-static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, void *end)
-{
+static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, void *end) {
     struct hr_ports *ports = hr_bytes(data, end, q->at, sizeof(*ports));
     u8 *icmp;
 
@@ -42,8 +40,7 @@ static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, voi
     return q->protocol != (q->v6 ? HR_ICMP : HR_ICMP6);
 }
 
-static __always_inline bool hr_quoted_ip4(struct hr_packet *q, void *data, void *end)
-{
+static __always_inline bool hr_quoted_ip4(struct hr_packet *q, void *data, void *end) {
     struct iphdr *ip = hr_bytes(data, end, q->at, sizeof(*ip));
 
     if (!ip || ip->version != 4 || ip->ihl < 5 || bpf_ntohs(ip->frag_off) & 0x1fff)
@@ -55,8 +52,7 @@ static __always_inline bool hr_quoted_ip4(struct hr_packet *q, void *data, void 
     return true;
 }
 
-static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void *end)
-{
+static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void *end) {
     struct ipv6hdr *ip = hr_bytes(data, end, q->at, sizeof(*ip));
 
     if (!ip || ip->version != 6)
@@ -80,8 +76,7 @@ static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void 
 }
 
 /* Fills q with the quoted packet. False: nothing that can be judged is quoted. */
-static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q, void *data, void *end)
-{
+static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q, void *data, void *end) {
     q->at = p->at + 8;
     if (!(p->v6 ? hr_quoted_ip6(q, data, end) : hr_quoted_ip4(q, data, end)))
         return false;
@@ -91,8 +86,7 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
 }
 
 /* Whether the quoted packet may pass: by itself, as an answer, or by an entry. The rules are those that say so. */
-__noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found)
-{
+__noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found) {
     struct hr_found about = {};
     struct hr_flow *flow;
 

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Why a packet passed or was dropped. The numbers are counter indices, are in the API and in the manual, and never change their
- * meaning. Below HR_DROP_FIRST the packet passes. The Rust side is src/reason.rs; a test compares the two.
+ * Why a packet passed or was dropped. The numbers are counter indices, are in the API and in the manual, and never
+ * change their meaning. Below HR_DROP_FIRST the packet passes. The Rust side is src/reason.rs; a test compares the two.
  */
 #ifndef HR_REASONS_H
 #define HR_REASONS_H
 
 enum hr_reason {
-    HR_NONE = 0,             /* not judged */
-    HR_NOT_IP = 1,           /* ARP and whatever else is not IP */
-    HR_GUARD = 2,            /* a sync flow between members */
-    HR_JOIN = 3,             /* the cluster port, from or to a joiner of the cluster subnet */
-    HR_LINK_SUPPORT = 4,     /* neighbour discovery, multicast listeners, IGMP */
-    HR_DISARMED = 5,         /* `hedgerow disarm` is in force */
-    HR_NO_POLICY = 6,        /* no revision has ever been activated here */
-    HR_ALLOWED = 7,          /* both directions allow */
-    HR_OBSERVED = 8,         /* passes only because a policy is in observe mode */
-    HR_REPLY = 9,            /* leaves as the answer to an allowed inbound flow */
-    HR_ESTABLISHED = 10,     /* answer to a flow that this node opened or forwarded */
-    HR_PICKED_UP = 11,       /* mid-flow segment whose reversed tuple is allowed */
-    HR_KEPT = 12,            /* flow of a rule with `existingFlows: keep` */
-    HR_QUOTED = 13,          /* ICMP error about a flow that may pass */
+    HR_NONE = 0,              /* not judged */
+    HR_NOT_IP = 1,            /* ARP and whatever else is not IP */
+    HR_GUARD = 2,             /* a sync flow between members */
+    HR_JOIN = 3,              /* the cluster port, from or to a joiner of the cluster subnet */
+    HR_LINK_SUPPORT = 4,      /* neighbour discovery, multicast listeners, IGMP */
+    HR_DISARMED = 5,          /* `hedgerow disarm` is in force */
+    HR_NO_POLICY = 6,         /* no revision has ever been activated here */
+    HR_ALLOWED = 7,           /* both directions allow */
+    HR_OBSERVED = 8,          /* passes only because a policy is in observe mode */
+    HR_REPLY = 9,             /* leaves as the answer to an allowed inbound flow */
+    HR_ESTABLISHED = 10,      /* answer to a flow that this node opened or forwarded */
+    HR_PICKED_UP = 11,        /* mid-flow segment whose reversed tuple is allowed */
+    HR_KEPT = 12,             /* flow of a rule with `existingFlows: keep` */
+    HR_QUOTED = 13,           /* ICMP error about a flow that may pass */
     HR_FRAGMENT_FOLLOWS = 14, /* later fragment of a first fragment that passed */
 
     HR_DROP_FIRST = 32,

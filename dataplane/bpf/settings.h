@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Numbers that userspace writes into the instructions before it loads them (src/settings.rs), so that they cost no memory access and the
- * verifier knows them. In the object file they are moves of a mark plus the number of the setting.
+ * Numbers that userspace writes into the instructions before it loads them (src/settings.rs), so that they cost no
+ * memory access and the verifier knows them. In the object file they are moves of a mark plus the number of the
+ * setting.
  */
 #ifndef HR_SETTINGS_H
 #define HR_SETTINGS_H
@@ -9,8 +10,9 @@
 #define HR_SETTING_MARK 0x7e570000
 
 /*
- * AT: offset of a table in a half of hr_image, in bytes. MASK: its elements, a power of two, less one: an index is cut to the table, so
- * that the verifier sees it inside; one that were not inside would be a fault of the compiler, which tests compare with two others.
+ * AT: offset of a table in a half of hr_image, in bytes. MASK: its elements, a power of two, less one: an index is cut
+ * to the table, so that the verifier sees it inside; one that were not inside would be a fault of the compiler, which
+ * tests compare with two others.
  */
 enum hr_setting {
     HR_ROOT4_AT,
@@ -40,27 +42,27 @@ enum hr_setting {
 };
 
 /* The value of a setting. */
-#define HR_SET(setting)                                                                                                            \
-    ({                                                                                                                             \
-        u32 hr_value;                                                                                                              \
-        asm("%0 = %1" : "=w"(hr_value) : "i"(HR_SETTING_MARK + (setting)));                                                        \
-        hr_value;                                                                                                                  \
+#define HR_SET(setting)                                                                                                \
+    ({                                                                                                                 \
+        u32 hr_value;                                                                                                  \
+        asm("%0 = %1" : "=w"(hr_value) : "i"(HR_SETTING_MARK + (setting)));                                            \
+        hr_value;                                                                                                      \
     })
 
 /* An index cut to its table. */
-#define HR_CUT(index, mask)                                                                                                        \
-    ({                                                                                                                             \
-        u32 hr_index = (index);                                                                                                    \
-        asm("%0 &= %1" : "+w"(hr_index) : "i"(HR_SETTING_MARK + (mask)));                                                          \
-        hr_index;                                                                                                                  \
+#define HR_CUT(index, mask)                                                                                            \
+    ({                                                                                                                 \
+        u32 hr_index = (index);                                                                                        \
+        asm("%0 &= %1" : "+w"(hr_index) : "i"(HR_SETTING_MARK + (mask)));                                              \
+        hr_index;                                                                                                      \
     })
 
 /* Where a table begins. */
-#define HR_TABLE(image, at)                                                                                                        \
-    ({                                                                                                                             \
-        void *hr_table = (image);                                                                                                  \
-        asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                            \
-        hr_table;                                                                                                                  \
+#define HR_TABLE(image, at)                                                                                            \
+    ({                                                                                                                 \
+        void *hr_table = (image);                                                                                      \
+        asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                \
+        hr_table;                                                                                                      \
     })
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes). What
- * arrives makes no entry but for mid-flow segments after a fail-over; so a flood cannot fill the table.
+ * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes).
+ * What arrives makes no entry but for mid-flow segments after a fail-over; so a flood cannot fill the table.
  */
 #ifndef HR_STATE_H
 #define HR_STATE_H
@@ -15,25 +15,21 @@ struct hr_way {
     u8 observed; /* classification allows, but a policy in observe mode would not */
 };
 
-static __always_inline u32 hr_tick(void)
-{
+static __always_inline u32 hr_tick(void) {
     return bpf_jiffies64() >> HR_TICK_SHIFT;
 }
 
 /* Port words of a flow's key; those of ICMP are its identifier. */
-static __always_inline u16 hr_key_port(const struct hr_packet *p, u16 port)
-{
+static __always_inline u16 hr_key_port(const struct hr_packet *p, u16 port) {
     return p->protocol == HR_ICMP || p->protocol == HR_ICMP6 ? p->echo_id : port;
 }
 
-static __always_inline u32 hr_key_protocol(const struct hr_packet *p)
-{
+static __always_inline u32 hr_key_protocol(const struct hr_packet *p) {
     return (u32)p->question << 8 | p->protocol;
 }
 
 /* Whether the source is the b of the canonical order. */
-static __always_inline bool hr_source_is_b(const struct hr_packet *p)
-{
+static __always_inline bool hr_source_is_b(const struct hr_packet *p) {
     if (p->src_hi != p->dst_hi)
         return p->src_hi > p->dst_hi;
     if (p->src_lo != p->dst_lo)
@@ -41,8 +37,7 @@ static __always_inline bool hr_source_is_b(const struct hr_packet *p)
     return p->sport > p->dport;
 }
 
-static __always_inline void hr_key4(struct hr_flow4_key *key, const struct hr_packet *p, bool b)
-{
+static __always_inline void hr_key4(struct hr_flow4_key *key, const struct hr_packet *p, bool b) {
     u16 sport = hr_key_port(p, p->sport), dport = hr_key_port(p, p->dport);
 
     key->a = b ? p->dst_lo : p->src_lo;
@@ -52,8 +47,7 @@ static __always_inline void hr_key4(struct hr_flow4_key *key, const struct hr_pa
     key->protocol = hr_key_protocol(p);
 }
 
-static __always_inline void hr_key6(struct hr_flow6_key *key, const struct hr_packet *p, bool b)
-{
+static __always_inline void hr_key6(struct hr_flow6_key *key, const struct hr_packet *p, bool b) {
     u16 sport = hr_key_port(p, p->sport), dport = hr_key_port(p, p->dport);
 
     key->a_hi = b ? p->dst_hi : p->src_hi;
@@ -65,8 +59,7 @@ static __always_inline void hr_key6(struct hr_flow6_key *key, const struct hr_pa
     key->protocol = hr_key_protocol(p);
 }
 
-static __noinline struct hr_flow *hr_flow_find(const struct hr_packet *p)
-{
+static __noinline struct hr_flow *hr_flow_find(const struct hr_packet *p) {
     bool b = hr_source_is_b(p);
 
     if (p->v6) {
@@ -83,8 +76,7 @@ static __noinline struct hr_flow *hr_flow_find(const struct hr_packet *p)
 }
 
 /* Stores an entry, or with NULL removes it. */
-static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_flow *flow)
-{
+static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_flow *flow) {
     bool b = hr_source_is_b(p);
 
     if (p->v6) {
@@ -100,8 +92,7 @@ static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_f
     }
 }
 
-static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr_packet *p, u32 tick)
-{
+static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr_packet *p, u32 tick) {
     u32 zero = 0, limit;
     struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
 
@@ -116,16 +107,14 @@ static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr
     return tick - flow->seen <= limit;
 }
 
-static __always_inline bool hr_pickup_on(void)
-{
+static __always_inline bool hr_pickup_on(void) {
     u32 zero = 0;
     struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
 
     return t && t->pickup;
 }
 
-static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick)
-{
+static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {
     /* Stores only what changes: entries are shared by CPUs. */
     if (flow->seen != tick)
         flow->seen = tick;
@@ -136,8 +125,8 @@ static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet
 }
 
 /* G19: an entry that an older revision allowed is judged again, by its opening tuple. */
-static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow, bool answers)
-{
+static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow,
+                                    bool answers) {
     struct hr_found found = {};
 
     hr_classify(way->slot, p, answers, &found);
@@ -156,8 +145,7 @@ static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_pa
 }
 
 /* What an entry says of a refused packet; HR_NONE: there is none that speaks for it. */
-__noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
-{
+__noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     u32 tick = hr_tick(), reason = HR_ESTABLISHED;
     struct hr_flow *flow;
     bool answers;
@@ -187,14 +175,12 @@ __noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, 
     return reason;
 }
 
-static __always_inline bool hr_enough(const struct hr_way *way, const struct hr_found *found)
-{
+static __always_inline bool hr_enough(const struct hr_way *way, const struct hr_found *found) {
     return way->observed ? hr_allows(found) && hr_allows_trial(found) : hr_allows(found);
 }
 
 /* 5a: leaving as the answer to an allowed inbound flow: no state. 5c: picked up mid-flow: makes an entry. */
-__noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
-{
+__noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     struct hr_found reversed = {};
 
     if (!way || !p || !found)
@@ -224,8 +210,7 @@ __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p
 }
 
 /* The reason for which a refused packet passes after all, HR_TIGHTENED, or HR_NONE. */
-static __always_inline u32 hr_ask_state(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found)
-{
+static __always_inline u32 hr_ask_state(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     u32 reason;
 
     if (way->hook == HR_EGRESS && hr_can_answer(p)) {
@@ -242,8 +227,7 @@ static __always_inline u32 hr_ask_state(const struct hr_way *way, const struct h
 }
 
 /* Whether a packet that classification allows opens something that an entry must remember. */
-static __always_inline bool hr_opens(const struct hr_packet *p, u8 hook, bool keep)
-{
+static __always_inline bool hr_opens(const struct hr_packet *p, u8 hook, bool keep) {
     if (p->frag == HR_FRAG_LATER)
         return false;
     if (p->protocol == HR_ICMP || p->protocol == HR_ICMP6)
@@ -254,8 +238,7 @@ static __always_inline bool hr_opens(const struct hr_packet *p, u8 hook, bool ke
 }
 
 /* 5b and 5d: the entry of an opening packet, unless its answers would pass without one. */
-__noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found)
-{
+__noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
     u32 tick = hr_tick();
     struct hr_flow *flow;
     bool keep;
@@ -271,8 +254,8 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
             return 0;
     }
     flow = hr_flow_find(p);
-    if (flow && hr_alive(flow, p, tick) && flow->keep >= keep && (flow->keep || flow->opener_is_b == hr_source_is_b(p)) &&
-        !(flow->closing && hr_bare_syn(p))) {
+    if (flow && hr_alive(flow, p, tick) && flow->keep >= keep &&
+        (flow->keep || flow->opener_is_b == hr_source_is_b(p)) && !(flow->closing && hr_bare_syn(p))) {
         bool answers = flow->opener_is_b != hr_source_is_b(p);
 
         if (flow->generation != way->generation && !answers) {

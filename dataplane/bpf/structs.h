@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What C and Rust both know: every struct here is in src/abi.rs too, and a test compares sizes and offsets with the object's BTF.
- * Addresses are 128-bit numbers in two halves in host order; ports are in host order.
+ * What C and Rust both know: every struct here is in src/abi.rs too, and a test compares sizes and offsets with the
+ * object's BTF. Addresses are 128-bit numbers in two halves in host order; ports are in host order.
  */
 #ifndef HR_STRUCTS_H
 #define HR_STRUCTS_H
@@ -21,8 +21,8 @@ struct hr_live {
 struct hr_meta {
     u64 revision;
     u32 generation;
-    u32 rules;      /* counters in use */
-    u32 words[12];  /* length of each table, in the order of the image */
+    u32 rules;     /* counters in use */
+    u32 words[12]; /* length of each table, in the order of the image */
     u8 digest[32];
 };
 
@@ -42,8 +42,8 @@ struct hr_cpu_reasons {
 };
 
 /*
- * Answers "could this be in the hash map" with one bit, so that a packet that is no sync flow pays no hash look-up: first by the pair of
- * addresses, then by all that an entry matches.
+ * Answers "could this be in the hash map" with one bit, so that a packet that is no sync flow pays no hash look-up:
+ * first by the pair of addresses, then by all that an entry matches.
  */
 struct hr_gate {
     u64 pair[HR_GATE_BITS / 64];
@@ -58,7 +58,7 @@ struct hr_guard_key {
     u64 src_hi, src_lo;
     u64 dst_hi, dst_lo;
     u32 ifindex;
-    u16 port;     /* meaning by match; 0 for HR_MATCH_ANY */
+    u16 port; /* meaning by match; 0 for HR_MATCH_ANY */
     u8 protocol;
     u8 hook_match; /* hook << 4 | HR_MATCH_* */
 };
@@ -78,8 +78,8 @@ struct hr_join_key {
 struct hr_join_value {
     u64 subnet_hi, subnet_lo;
     u64 mask_hi, mask_lo;
-    u64 window_s;  /* second of the current allowance */
-    u64 packets;   /* admitted in that second */
+    u64 window_s; /* second of the current allowance */
+    u64 packets;  /* admitted in that second */
 };
 
 struct hr_addr_key {
@@ -106,13 +106,13 @@ struct hr_flow6_key {
 };
 
 struct hr_flow {
-    u32 generation;   /* that allowed it last */
-    u32 seen;         /* tick */
+    u32 generation;        /* that allowed it last */
+    u32 seen;              /* tick */
     u32 in_rule, out_rule; /* that allowed the opening tuple */
     u8 opener_is_b;
-    u8 keep;          /* outlives a revision that no longer allows it */
+    u8 keep; /* outlives a revision that no longer allows it */
     u8 answered;
-    u8 closing;       /* FIN or RST was seen */
+    u8 closing; /* FIN or RST was seen */
     u32 pad;
 };
 
