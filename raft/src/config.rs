@@ -40,7 +40,7 @@ impl RaftConfig {
     }
 }
 
-/// Heartbeats and elections. The default suits a LAN: a killed leader is succeeded within a quarter of a second, and a
+/// Heartbeats and elections. The default suits a LAN: a killed leader is succeeded within 0.3 s, and a
 /// follower that misses a few heartbeats disturbs nobody, because with pre-vote the others do not let it.
 ///
 /// A follower that has heard nothing for `election_max` (the leader's lease) plus a random time between `election_min`
@@ -62,9 +62,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(25),
-            election_min: Duration::from_millis(75),
-            election_max: Duration::from_millis(125),
+            heartbeat: Duration::from_millis(30),
+            election_min: Duration::from_millis(90),
+            election_max: Duration::from_millis(150),
             append_stall: Duration::from_millis(1_500),
             connect: Duration::from_millis(1_000),
         }

@@ -101,13 +101,12 @@ pub(super) fn open_with(
     if let (true, Some(mark)) = (is_new, mark) {
         return Err(damaged(format!("the file is gone, but {mark} transactions were written to it")));
     }
+    if is_new {
+        make(&path, me)?;
+    }
     // redb asserts what it assumes about its pages: on a damaged file it may panic instead of answering.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let database = open_file(&path)?;
-        // A process that was killed while it made the file has left one without tables, and no mark.
-        if mark.is_none() && is_bare(&database).map_err(|error| damaged(error.to_string()))? {
-            initialise(&database, me).map_err(|error| damaged(error.to_string()))?;
-        }
         let found = scan(&path, &database, me)?;
         Ok::<_, OpenError>((database, found))
     }));
@@ -148,12 +147,19 @@ fn open_file(path: &Path) -> Result<Database, OpenError> {
     })
 }
 
-fn is_bare(database: &Database) -> Result<bool, redb::Error> {
-    match database.begin_read()?.open_table(META) {
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(true),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(false),
+/// Makes an empty store. It comes to its name when it is whole: a process that is killed while it makes it leaves nothing
+/// that looks like a damaged one.
+fn make(path: &Path, me: NodeId) -> Result<(), OpenError> {
+    let beside = path.with_extension("new");
+    let io = |source| OpenError::Io { path: beside.clone(), source };
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
     }
+    let database = open_file(&beside)?;
+    initialise(&database, me).map_err(|error| io(std::io::Error::other(error)))?;
+    drop(database);
+    fs::rename(&beside, path).map_err(io)
 }
 
 fn initialise(database: &Database, me: NodeId) -> Result<(), redb::Error> {

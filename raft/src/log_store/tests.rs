@@ -338,6 +338,19 @@ fn edit(dir: &Path, change: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>
     transaction.commit().unwrap();
 }
 
+/// Who is killed while it makes its first file leaves a part of it under another name. That is no damage: nothing was
+/// answered for.
+#[tokio::test]
+async fn a_file_that_was_half_made_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("raft.new"), [0; 100]).unwrap();
+    let store = filled(dir.path(), 0..3).await;
+    assert!(!dir.path().join("raft.new").exists());
+    drop(store);
+    let mut store = reopen(dir.path()).unwrap();
+    assert_eq!(store.get_log_state().await.unwrap().last_log_id, Some(at(3, 2)));
+}
+
 const CHILD: &str = "HEDGEROW_RAFT_FAILING_DISK";
 
 /// A file whose syncs fail after a while.
