@@ -45,7 +45,9 @@ const BATCH: u32 = 64;
 const BATCH_SLOW: u32 = 4;
 const SLOW_NS: f64 = 10_000.0;
 /// Longest wait until what was injected has been received.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_millis(500);
+/// Times that something is measured until no frame is lost.
+const TRIES: usize = 10;
 
 /// Runs for one figure of the program alone.
 const RUNS: u32 = 100_000;
@@ -159,19 +161,30 @@ impl Pair {
         frame
     }
 
-    /// Sends, waits until all was received, and returns the nanoseconds for one.
+    /// Sends, waits until all was received, and returns the nanoseconds for one. When the machine is busy the kernel may leave the
+    /// receiver to a thread, and frames are lost in between: that is no figure, and it is tried again.
     fn send(&self, program: &OwnedFd, frame: &[u8], packets: u32, slow: bool) -> f64 {
+        let tries = (0..TRIES).find_map(|_| self.try_send(program, frame, packets, slow));
+        tries.unwrap_or_else(|| {
+            panic!("{}: frames were lost {TRIES} times; the machine is too busy", self.filter.name())
+        })
+    }
+
+    fn try_send(&self, program: &OwnedFd, frame: &[u8], packets: u32, slow: bool) -> Option<f64> {
         let before = received(&self.far);
         let batch = if slow { BATCH_SLOW } else { BATCH };
         let start = Instant::now();
         let each = send(program, self.near, frame, packets, batch);
+        let sent = Instant::now();
         let mut late = 0.0;
         while received(&self.far) - before < u64::from(packets) {
-            assert!(start.elapsed() < DRAIN, "{}: {} of {packets} arrived", self.far, received(&self.far) - before);
+            if sent.elapsed() > DRAIN {
+                return None;
+            }
             sleep(Duration::from_micros(100));
             late = start.elapsed().as_secs_f64() * 1e9 / f64::from(packets);
         }
-        each.max(late)
+        Some(each.max(late))
     }
 
     /// That the filter does what it is measured for: frames to this host are counted by its IP layer.
