@@ -77,7 +77,7 @@ fn g9_a_token_of_another_cluster_is_refused() {
     let (ours, theirs): (JoinToken, JoinToken) = (member.token().parse().unwrap(), other.token().parse().unwrap());
 
     // The way in leads to a member of another cluster: its certificate gives it away.
-    let astray = JoinToken { seeds: theirs.seeds.clone(), ..ours.clone() };
+    let astray = JoinToken { seeds: theirs.seeds.clone(), ..ours };
     let run = joiner.cli(["cluster", "join", &astray.to_string(), "--timeout", "3s"]);
     run.refused(1, &["did not show a certificate of the token's cluster"]);
     assert!(!run.err.contains("policy history"), "a join is not a revision: {run}");
@@ -121,7 +121,7 @@ fn a_member_that_moves_is_found_at_its_new_address() {
     lab.agents[1].ready();
     lab.agents[1].terminate();
     let elsewhere = Setup { at: Some(7), ..Setup::by_hand() };
-    lab.agents[1].setup(elsewhere);
+    lab.agents[1].setup(&elsewhere);
     let old = lab.agents[0].members()[1].endpoint;
     lab.agents[1].start();
     lab.agents[1].ready();

@@ -72,7 +72,7 @@ fn g9_g12_a_leader_that_leaves_is_out_for_good_and_the_others_go_on() {
 
     // It may come back as somebody new; by token, since the bootstrap is over.
     fs::remove_dir_all(&gone.files.state).unwrap();
-    gone.setup(Setup { name: Some("back".to_owned()), ..Setup::by_hand() });
+    gone.setup(&Setup { name: Some("back".to_owned()), ..Setup::by_hand() });
     gone.start();
     gone.answers();
     gone.cli(["cluster", "join", &lab.agents[0].token()]).done();
@@ -94,7 +94,7 @@ fn g12_of_two_members_one_may_leave_and_the_other_still_writes() {
     left.cli(["policy", "apply", "-f", &file]).done();
     left.cli(["cluster", "leave"]).refused(1, &["last member"]);
 
-    gone.setup(Setup::by_hand());
+    gone.setup(&Setup::by_hand());
     gone.start();
     assert_eq!(gone.answers().phase, Phase::Alone);
     gone.cli(["cluster", "join", &left.token()]).done();

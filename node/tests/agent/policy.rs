@@ -39,8 +39,8 @@ fn documents(agent: &Agent, consistency: Consistency) -> view::PolicyDocuments {
 fn g3_g5_every_node_takes_writes_and_every_node_reads_them_at_once() {
     let lab = Lab::formed(3);
     let mut last = (0, 0);
-    for round in 0..9u64 {
-        let (writer, reader) = (&lab.agents[round as usize % 3], &lab.agents[(round as usize + 1) % 3]);
+    for (turn, round) in (0..9u64).enumerate() {
+        let (writer, reader) = (&lab.agents[turn % 3], &lab.agents[(turn + 1) % 3]);
         let text = segment(&format!("round-{round}"), &format!("10.0.{round}.1/32"));
         let answer = apply(writer, &request(&text)).unwrap();
         assert_eq!((answer.revision, answer.outcome), (round + 1, Applied::Active));

@@ -44,12 +44,12 @@ impl Agent {
         let files = Files::of(dir, number);
         let client = Client::unix(&files.socket).unwrap();
         let agent = Self { files, hosts: Box::new(hosts), number, client, runtime, child: None };
-        agent.setup(setup);
+        agent.setup(&setup);
         agent
     }
 
     /// Writes another configuration.
-    pub(crate) fn setup(&self, setup: Setup) {
+    pub(crate) fn setup(&self, setup: &Setup) {
         setup.write(self.number, &self.files, &self.hosts);
     }
 
@@ -99,8 +99,7 @@ impl Agent {
     /// Waits until the process has ended by itself.
     pub(crate) fn ends(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
-        let status = eventually(&format!("the end of n{}", self.number), || child.try_wait().unwrap());
-        status
+        eventually(&format!("the end of n{}", self.number), || child.try_wait().unwrap())
     }
 
     /// The process is killed and started again.
