@@ -8,11 +8,11 @@ use std::{
 
 use dataplane::{Enforcer, Hook, Kernel, PrepareError, Reason};
 use identity::{Fingerprint, MemberAddress, MemberRecord, NodeId, Role};
-use policy::{Channel, Direction, Guard, Image, LocalInterface, catalogue, obligations};
+use policy::{Channel, Direction, Guard, Image, LocalInterface, Obligation, catalogue, obligations};
 
 use crate::lab::{self, HERE_V4, HERE_V6, Lab, THERE, THERE_V4, THERE_V6, activate, deny_all, ifindex};
 
-const CLUSTER_PORT: u16 = 7400;
+pub(crate) const CLUSTER_PORT: u16 = 7400;
 
 fn node(number: u64) -> NodeId {
     NodeId::new(number).unwrap()
@@ -41,15 +41,18 @@ fn guard_of(interfaces: &[LocalInterface], members: &[MemberRecord]) -> Guard {
     policy::guard(node(1), interfaces, &[on_cluster("vrrp"), peers], members, CLUSTER_PORT).unwrap()
 }
 
-struct Guarded {
-    lab: Lab,
-    kernel: Kernel,
-    guard: Guard,
-    interfaces: Vec<LocalInterface>,
+/// Two members and deny-all.
+pub(crate) struct Guarded {
+    pub(crate) lab: Lab,
+    /// There until a test takes it.
+    pub(crate) kernel: Option<Kernel>,
+    pub(crate) guard: Guard,
+    /// What must be proven of every revision.
+    pub(crate) owed: Vec<Obligation>,
 }
 
 /// Two members, deny-all in force after every obligation was proven.
-fn guarded() -> Guarded {
+pub(crate) fn guarded() -> Guarded {
     let lab = Lab::new();
     let mut kernel = lab::open(&lab);
     let interfaces = vec![lab.interface(Role::Cluster)];
@@ -60,7 +63,7 @@ fn guarded() -> Guarded {
     let prepared = kernel.prepare(1, &deny_all(), &owed).unwrap();
     assert_eq!(prepared.proven, owed.len());
     kernel.activate(prepared).unwrap();
-    Guarded { lab, kernel, guard, interfaces }
+    Guarded { lab, kernel: Some(kernel), guard, owed }
 }
 
 #[test]
@@ -68,7 +71,8 @@ fn g0_sync_flows_pass_under_deny_all_and_nothing_else_does() {
     if lab::skipped() {
         return;
     }
-    let Guarded { lab, mut kernel, .. } = guarded();
+    let Guarded { lab, kernel, .. } = guarded();
+    let mut kernel = kernel.unwrap();
     assert!(lab::silent(THERE_V4));
     // A TCP channel, in the direction in which the peer connects.
     let listener = TcpListener::bind((HERE_V4, 10_000)).unwrap();
@@ -108,7 +112,8 @@ fn g0_vrrp_passes_by_protocol_number_and_only_with_its_time_to_live() {
     if lab::skipped() {
         return;
     }
-    let Guarded { lab, mut kernel, .. } = guarded();
+    let Guarded { lab, kernel, .. } = guarded();
+    let mut kernel = kernel.unwrap();
     lab.there(&format!("ip route add 224.0.0.0/4 dev {THERE}"));
     let sent = |ttl: u32| {
         lab.at_peer(|| {
@@ -134,8 +139,8 @@ fn g0_a_revision_under_which_a_sync_flow_would_not_pass_is_not_activated() {
     if lab::skipped() {
         return;
     }
-    let Guarded { lab: _lab, mut kernel, guard, interfaces } = guarded();
-    let owed = obligations(&guard, &interfaces);
+    let Guarded { lab: _lab, kernel, guard, owed } = guarded();
+    let mut kernel = kernel.unwrap();
     let live = kernel.active();
     // The guard loses an entry behind the back of the one who proves.
     let mut less = guard.clone();
@@ -164,7 +169,8 @@ fn a_members_address_on_another_interface_is_dropped() {
     if lab::skipped() {
         return;
     }
-    let Guarded { lab: _lab, mut kernel, mut guard, .. } = guarded();
+    let Guarded { lab: _lab, kernel, mut guard, .. } = guarded();
+    let mut kernel = kernel.unwrap();
     activate(&mut kernel, 2, &Image::empty_allow());
     let flow = policy::Flow {
         src: THERE_V4.parse().unwrap(),
@@ -189,7 +195,8 @@ fn joiners_are_let_in_at_a_bounded_rate() {
     if lab::skipped() {
         return;
     }
-    let Guarded { lab, mut kernel, .. } = guarded();
+    let Guarded { lab, kernel, .. } = guarded();
+    let mut kernel = kernel.unwrap();
     let _here = UdpSocket::bind((HERE_V4, CLUSTER_PORT)).unwrap();
     lab.there(&format!("ip addr add 10.77.0.99/24 dev {THERE}"));
     lab.at_peer(|| {

@@ -11,7 +11,7 @@ use std::{
 
 use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
 use identity::Role;
-use policy::{Direction, Image, LocalInterface, image::NONE};
+use policy::{Direction, Image, LocalInterface, SourceText, compile, image::NONE, parse, validate};
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
     thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
@@ -102,9 +102,14 @@ impl Lab {
         ok(&format!("nsenter -t {} -n {command}", self.peer.0.id()))
     }
 
+    /// The peer's namespace.
+    pub(crate) fn peer_namespace(&self) -> std::fs::File {
+        std::fs::File::open(format!("/proc/{}/ns/net", self.peer.0.id())).unwrap()
+    }
+
     /// Runs a closure on a thread in the peer's namespace.
     pub(crate) fn at_peer<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.peer.0.id())).unwrap();
+        let namespace = self.peer_namespace();
         thread::scope(|scope| {
             let thread = scope.spawn(move || {
                 move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -144,6 +149,14 @@ pub(crate) fn deny_all() -> Image {
     let mut image = Image::empty_allow();
     image.tables.verdicts = vec![0, 0, NONE, 0];
     image
+}
+
+/// The image of documents.
+pub(crate) fn compiled(text: &str) -> Image {
+    let source = SourceText { name: "test.yaml".to_owned(), text: text.to_owned() };
+    let documents = parse(&[source]).unwrap_or_else(|error| panic!("{error}"));
+    let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
+    compile(&model, &[], &TableSizes::small().image).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Loads and activates without obligations.

@@ -4,6 +4,7 @@
 
 mod agree;
 mod guard;
+mod hammer;
 mod lab;
 mod outlive;
 mod state;

@@ -4,7 +4,7 @@ use dataplane::{
     Enforcer, Hook, Kernel, Reason,
     testing::{BenchError, frame_of},
 };
-use policy::{CompileLimits, Direction, Flow, Image, SourceText, compile, parse, validate};
+use policy::{Direction, Flow, Image};
 
 use crate::lab::{self, HERE, Lab, activate, ifindex};
 
@@ -60,10 +60,7 @@ spec:
     - {{name: web, action: allow, to: [{{segment: shop}}], services: [{{protocol: tcp, port: 443}}]}}
 {extra}"
     );
-    let documents =
-        parse(&[SourceText { name: "test.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
-    let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
-    compile(&model, &[], &CompileLimits::default()).unwrap()
+    lab::compiled(&text)
 }
 
 /// Adds that this node may open connections to the servers; `existing` is the policy's `existingFlows`, or nothing.
