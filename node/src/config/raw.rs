@@ -14,7 +14,7 @@ use super::{
 use crate::nearest::nearest;
 
 /// What is logged unless the configuration says otherwise: openraft tells every step of every election at `info`.
-const LOG_FILTER_DEFAULT: &str = "info,openraft=warn";
+const LOG_FILTER_DEFAULT: &str = "info,openraft=error";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -83,7 +83,7 @@ fn what_is_not_written_has_a_default() {
     assert_eq!(config.api, ApiConfig { socket: SOCKET_DEFAULT.into(), listen: None });
     assert_eq!(config.dataplane.mode, DataplaneMode::Kernel);
     assert_eq!(config.dataplane.bpffs, Path::new("/sys/fs/bpf"));
-    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info,openraft=warn".to_owned() });
+    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info,openraft=error".to_owned() });
     assert_eq!(config.cluster.expect, None);
 }
 

@@ -39,12 +39,12 @@ impl Agent {
         runtime: Arc<Runtime>,
         hosts: impl Fn(u8) -> Ipv4Addr + 'static,
         number: u8,
-        setup: Setup,
+        setup: &Setup,
     ) -> Self {
         let files = Files::of(dir, number);
         let client = Client::unix(&files.socket).unwrap();
         let agent = Self { files, hosts: Box::new(hosts), number, client, runtime, child: None };
-        agent.setup(&setup);
+        agent.setup(setup);
         agent
     }
 

@@ -55,7 +55,7 @@ impl Lab {
         let [one, two, three] = self.network;
         // 127.one.two.x: `three` counts tests, eight nodes each.
         let host = move |number: u8| [127, one, two, three.wrapping_mul(8).wrapping_add(number)].into();
-        Agent::new(self.dir.path(), self.runtime.clone(), host, number, setup)
+        Agent::new(self.dir.path(), self.runtime.clone(), host, number, &setup)
     }
 
     /// `count` nodes that were started alike and have formed one cluster.
