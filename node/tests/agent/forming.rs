@@ -36,7 +36,7 @@ fn g2_g9_three_alike_form_one_cluster_and_resume_it_after_all_were_killed() {
 fn g9_nodes_killed_at_any_moment_of_forming_come_to_one_cluster() {
     let mut lab = Lab::new();
     for number in 1..=3 {
-        lab.agents.push(lab.node(number, Setup::alike(3)));
+        lab.agents.push(lab.node(number, &Setup::alike(3)));
     }
     let mut ids = BTreeSet::new();
     // The moments: a forming takes about a fifth of a second, this walks through it.
@@ -61,7 +61,7 @@ fn g9_nodes_killed_at_any_moment_of_forming_come_to_one_cluster() {
 fn g9_a_missing_founder_is_waited_for_and_the_status_says_so() {
     let mut lab = Lab::new();
     for number in 1..=3 {
-        lab.agents.push(lab.node(number, Setup::alike(3)));
+        lab.agents.push(lab.node(number, &Setup::alike(3)));
     }
     lab.agents[0].start();
     lab.agents[1].start();
@@ -86,9 +86,9 @@ fn g9_a_missing_founder_is_waited_for_and_the_status_says_so() {
 #[test]
 fn g9_a_wrong_bootstrap_secret_is_refused_with_the_reason() {
     let mut lab = Lab::new();
-    lab.agents.push(lab.node(1, Setup::alike(2)));
+    lab.agents.push(lab.node(1, &Setup::alike(2)));
     let wrong = Setup { expect: Some((2, "another secret: 0123456789abcdef".to_owned())), ..Setup::alike(2) };
-    lab.agents.push(lab.node(2, wrong));
+    lab.agents.push(lab.node(2, &wrong));
     lab.agents.iter_mut().for_each(Agent::start);
     for agent in &lab.agents {
         let status = agent.waits_for("the secret is wrong");
@@ -97,7 +97,7 @@ fn g9_a_wrong_bootstrap_secret_is_refused_with_the_reason() {
     }
     // Corrected, they form.
     lab.agents[1].kill();
-    lab.agents[1] = lab.node(2, Setup::alike(2));
+    lab.agents[1] = lab.node(2, &Setup::alike(2));
     lab.agents[1].start();
     lab.agents.iter().for_each(|agent| drop(agent.ready()));
 }
@@ -106,7 +106,7 @@ fn g9_a_wrong_bootstrap_secret_is_refused_with_the_reason() {
 #[test]
 fn g9_the_bootstrap_secret_opens_nothing_after_formation() {
     let mut lab = Lab::formed(3);
-    let mut late = lab.node(4, Setup::alike(3));
+    let mut late = lab.node(4, &Setup::alike(3));
     late.start();
     let status = late.waits_for("the bootstrap secret opens nothing any more");
     assert_eq!((status.phase, status.cluster), (Phase::Forming, None));

@@ -137,14 +137,14 @@ fn a_member_that_moves_is_found_at_its_new_address() {
 fn a_name_that_is_taken_is_refused_and_the_token_stays_good() {
     let mut lab = Lab::by_hand(0);
     let twin = Setup { name: Some("lb1".to_owned()), ..Setup::by_hand() };
-    lab.agents.push(lab.node(2, twin));
+    lab.agents.push(lab.node(2, &twin));
     lab.agents[1].start();
     lab.agents[1].answers();
     let token = lab.agents[0].token();
     lab.agents[1].cli(["cluster", "join", &token]).refused(1, &["refused", "the name `lb1` belongs to member n1"]);
 
     lab.agents[1].terminate();
-    lab.agents[1] = lab.node(2, Setup::by_hand());
+    lab.agents[1] = lab.node(2, &Setup::by_hand());
     lab.agents[1].start();
     lab.agents[1].answers();
     lab.agents[1].cli(["cluster", "join", &token]).done();
@@ -158,7 +158,7 @@ fn a_member_renamed_to_a_taken_name_does_not_flood_the_log() {
     lab.agents[1].cli(["cluster", "join", &lab.agents[0].token()]).done();
     lab.agents[1].ready();
     lab.agents[1].kill();
-    lab.agents[1] = lab.node(2, Setup { name: Some("lb1".to_owned()), ..Setup::by_hand() });
+    lab.agents[1] = lab.node(2, &Setup { name: Some("lb1".to_owned()), ..Setup::by_hand() });
     lab.agents[1].start();
     lab.agents[1].logs("the name `lb1` belongs to member n1");
     lab.agents[1].ready();

@@ -30,7 +30,7 @@ fn a_second_agent_in_the_place_of_another_is_refused() {
     first.fails_to_start().refused(1, &["another agent uses the state directory", &state]);
 
     // Each time the second one shares only one thing with the first.
-    let other = lab.node(2, Setup::by_hand());
+    let other = lab.node(2, &Setup::by_hand());
     let text = fs::read_to_string(&other.files.config).unwrap();
     let sharing = |theirs: String, ours: String| {
         let shared = text.replace(&theirs, &ours);
@@ -52,7 +52,7 @@ fn a_second_agent_in_the_place_of_another_is_refused() {
 #[test]
 fn a_configuration_is_checked_before_anything_starts() {
     let lab = Lab::new();
-    let agent = lab.node(1, Setup::alike(3));
+    let agent = lab.node(1, &Setup::alike(3));
     let config = agent.files.config.display().to_string();
     let said = run(["agent", "--config", &config, "--check"]).done();
     assert_eq!(said.trim(), format!("{config} is in order"));

@@ -38,7 +38,7 @@ fn channels_tell_what_no_policy_can_cut() {
     let mut lab = Lab::new();
     let more = "[[channel]]\nname = \"haproxy-peers\"\ninterface = \"cluster\"\nport = 10000\n".to_owned();
     for number in 1..=2 {
-        lab.agents.push(lab.node(number, Setup { more: more.clone(), ..Setup::alike(2) }));
+        lab.agents.push(lab.node(number, &Setup { more: more.clone(), ..Setup::alike(2) }));
     }
     lab.agents.iter_mut().for_each(Agent::start);
     lab.agents.iter().for_each(|agent| drop(agent.ready()));
@@ -113,7 +113,7 @@ fn numbers_health_and_description_are_served() {
     assert!(script.contains("hedgerow"));
 
     // A witness votes and stores, and has no data path.
-    lab.agents.push(lab.node(3, Setup { mode: "off", ..Setup::by_hand() }));
+    lab.agents.push(lab.node(3, &Setup { mode: "off", ..Setup::by_hand() }));
     lab.agents[2].start();
     lab.agents[2].answers();
     lab.agents[2].cli(["cluster", "join", &lab.agents[0].token()]).done();

@@ -51,18 +51,18 @@ impl Lab {
     }
 
     /// A node with this number and configuration; it does not run yet.
-    pub(crate) fn node(&self, number: u8, setup: Setup) -> Agent {
+    pub(crate) fn node(&self, number: u8, setup: &Setup) -> Agent {
         let [one, two, three] = self.network;
         // 127.one.two.x: `three` counts tests, eight nodes each.
         let host = move |number: u8| [127, one, two, three.wrapping_mul(8).wrapping_add(number)].into();
-        Agent::new(self.dir.path(), self.runtime.clone(), host, number, &setup)
+        Agent::new(self.dir.path(), self.runtime.clone(), host, number, setup)
     }
 
     /// `count` nodes that were started alike and have formed one cluster.
     pub(crate) fn formed(count: u8) -> Self {
         let mut lab = Self::new();
         for number in 1..=count {
-            lab.agents.push(lab.node(number, Setup::alike(count)));
+            lab.agents.push(lab.node(number, &Setup::alike(count)));
         }
         lab.agents.iter_mut().for_each(Agent::start);
         lab.agents.iter().for_each(|agent| drop(agent.ready()));
@@ -73,7 +73,7 @@ impl Lab {
     pub(crate) fn by_hand(others: u8) -> Self {
         let mut lab = Self::new();
         for number in 1..=others + 1 {
-            let mut agent = lab.node(number, Setup::by_hand());
+            let mut agent = lab.node(number, &Setup::by_hand());
             agent.start();
             agent.answers();
             lab.agents.push(agent);
