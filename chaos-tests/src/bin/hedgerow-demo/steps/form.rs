@@ -1,18 +1,20 @@
 //! Zero-touch forming: the same configuration on three nodes, and one cluster comes of it.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use chaos_tests::invariants::{MasterWatch, open};
 
 use crate::report::{Notes, show};
-use crate::stage::{AGREED_SECONDS_MAX, FOUNDERS, Stage, checked};
+use crate::stage::{FOUNDERS, Stage, checked};
 
 pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
     let watch = MasterWatch::start(&stage.site);
     let took = stage.site.form(FOUNDERS)?;
-    notes.measure("cluster of three formed, from the start of the programs to all ready", show(took))?;
+    notes.measure(
+        "cluster of three formed, from the start of the programs to all three ready and attached",
+        show(took),
+    )?;
     let mut clusters = BTreeSet::new();
     for balancer in &stage.site.balancers[..FOUNDERS.into()] {
         let status = balancer.cli().status()?;
@@ -28,14 +30,9 @@ pub(crate) fn play(stage: &mut Stage, notes: &mut Notes) -> Result<()> {
         clusters.into_iter().collect::<String>(),
         stage.site.balancers[leader].name()
     ))?;
-    let started = Instant::now();
     for balancer in &stage.site.balancers[..FOUNDERS.into()] {
-        let what = format!("the programs on {} to be attached", balancer.name());
-        balancer.cli().wait_status(&what, AGREED_SECONDS_MAX, |status| {
-            if status.is_attached() { Ok(()) } else { Err(format!("{:?}", status.enforcement)) }
-        })?;
+        ensure!(balancer.cli().status()?.is_attached(), "{} is ready, and a hook is not attached", balancer.name());
     }
-    notes.measure("  and the programs attached to every hook of all three, after another", show(started.elapsed()))?;
     checked(&open(&stage.site, &stage.indices())?).context("a new cluster must not break anything")?;
     stage.same_master(&watch, notes)
 }
