@@ -28,6 +28,7 @@
 #include "state.h"
 #include "fragment.h"
 #include "quoted.h"
+#include "events.h"
 #include "judge.h"
 
 #define HR_BULK 16384

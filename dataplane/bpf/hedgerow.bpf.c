@@ -25,6 +25,7 @@
 #include "state.h"
 #include "fragment.h"
 #include "quoted.h"
+#include "events.h"
 #include "judge.h"
 
 /* Bytes of a packet that must be linear to be judged; longer chains of headers are pulled up to this. */

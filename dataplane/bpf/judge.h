@@ -92,8 +92,33 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct h
     return HR_OBSERVED;
 }
 
+/* Whether a packet is worth telling of: refused, observed, or logged; of a TCP flow that is logged its opening. */
+static __always_inline bool hr_telling_of(const struct hr_packet *p, const struct hr_found *found, u32 reason)
+{
+    if (reason == HR_OBSERVED || reason >= HR_DROP_FIRST)
+        return true;
+    return hr_either(found, HR_FLAG_LOG) && (p->protocol != HR_TCP || p->flags & HR_TCP_SYN);
+}
+
+/* What guard, fragments and the packet itself say; HR_NONE: policy is asked. */
+static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p)
+{
+    u32 reason = hr_before_policy(f, p);
+
+    if (reason && reason != HR_SPOOFED)
+        return reason;
+    if (!way->generation)
+        return HR_NO_POLICY;
+    if (reason)
+        return reason;
+    if (p->problem)
+        return p->problem;
+    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, false) : HR_NONE;
+}
+
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
-static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found) {
+static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found)
+{
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
     struct hr_half half;
@@ -101,25 +126,19 @@ static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struc
 
     if (!hr_parse(&p, f))
         return HR_NOT_IP;
-    reason = hr_before_policy(f, &p);
-    if (reason && reason != HR_SPOOFED)
-        return reason;
-    if (!generation)
-        return HR_NO_POLICY;
-    if (reason)
-        return reason;
-    if (p.problem)
-        return p.problem;
-    if (p.frag == HR_FRAG_LATER)
-        return hr_fragment_follow(&p, false);
-    if (!hr_half_of(&half, way.slot))
-        return HR_BROKEN_TABLE;
-    reason = hr_by_policy(f, &half, &way, &p, found);
-    if (!f->probe) {
-        hr_count_rules(f, way.slot, found);
-        if (p.frag)
-            hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
+    reason = hr_judge_early(f, &way, &p);
+    if (!reason) {
+        if (!hr_half_of(&half, way.slot))
+            return HR_BROKEN_TABLE;
+        reason = hr_by_policy(f, &half, &way, &p, found);
+        if (!f->probe) {
+            hr_count_rules(f, way.slot, found);
+            if (p.frag)
+                hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
+        }
     }
+    if (!f->probe && hr_telling_of(&p, found, reason))
+        hr_tell(&p, &way, found, reason, f->len);
     return reason;
 }
 

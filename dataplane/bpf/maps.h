@@ -150,6 +150,20 @@ struct {
     __type(value, struct hr_timeouts);
 } hr_timeouts SEC(".maps");
 
+/* Flow events, read by userspace when it has time. Full: the event is lost, and counted. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 1 << 20);
+} hr_events SEC(".maps");
+
+/* Key 0, each CPU its own. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct hr_telling);
+} hr_telling SEC(".maps");
+
 /* Key 0. Question and answer of the probe programs; never touched by the live ones. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -136,6 +136,32 @@ struct hr_fragment {
     u8 pad[5];
 };
 
+/* A packet worth telling of. Ports and addresses as in struct hr_packet. */
+struct hr_event {
+    u64 time_ns; /* monotonic clock */
+    u64 src_hi, src_lo;
+    u64 dst_hi, dst_lo;
+    u32 ifindex;
+    u32 bytes;
+    u32 generation;
+    u32 in_rule, out_rule;
+    u16 sport, dport;
+    u8 protocol;
+    u8 v6;
+    u8 hook;
+    u8 reason;
+    u8 tcp_flags;
+    u8 logged; /* a rule asks for it; otherwise it was refused or observed */
+    u8 pad[6];
+};
+
+/* What a CPU may still tell in this tick, and what it could not. */
+struct hr_telling {
+    u64 lost;
+    u32 tick;
+    u32 told;
+};
+
 /* A question to the probe programs, and their answer. */
 struct hr_probe {
     u32 ifindex;

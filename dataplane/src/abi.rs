@@ -1,6 +1,6 @@
 //! The structs that C and Rust both know, as in `bpf/structs.h`. A test compares every size and offset with the object's BTF.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Words of one slot's table lengths: one for each of [`policy::image::TABLES`].
 pub(crate) const TABLES: usize = 12;
@@ -62,6 +62,13 @@ shared! {
     struct TimeoutTicks = "hr_timeouts" {
         tcp_opening: u32, tcp: u32, tcp_closing: u32, udp_opening: u32, udp: u32, other: u32, fragment: u32, pickup: u32,
     }
+    /// A packet worth telling of.
+    struct Event = "hr_event" {
+        time_ns: u64, src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, bytes: u32, generation: u32, in_rule: u32,
+        out_rule: u32, sport: u16, dport: u16, protocol: u8, v6: u8, hook: u8, reason: u8, tcp_flags: u8, logged: u8, pad: [u8; 6],
+    }
+    /// What a processor may still tell, and what it could not.
+    struct Telling = "hr_telling" { lost: u64, tick: u32, told: u32, }
     /// A tuple to classify in bulk, and the answer.
     struct Bulk = "hr_bulk" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, dport: u16, protocol: u8, v6: u8, in_flags: u32, out_flags: u32,
@@ -91,6 +98,15 @@ pub(crate) fn halves(addr: IpAddr) -> (u64, u64) {
     };
     let half = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight of sixteen bytes"));
     (half(0), half(8))
+}
+
+/// The address of two halves.
+pub(crate) fn address((hi, lo): (u64, u64), v6: bool) -> IpAddr {
+    let addr = Ipv6Addr::from_bits(u128::from(hi) << 64 | u128::from(lo));
+    match addr.to_ipv4_mapped() {
+        Some(mapped) if !v6 => mapped.into(),
+        _ => addr.into(),
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use std::{fmt, path::PathBuf};
 
 use identity::Digest;
-use policy::{Direction, Guard, Image, LocalInterface, Obligation};
+use policy::{Direction, Flow, Guard, Image, LocalInterface, Obligation};
 
 use crate::{
     error::{
-        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, PrepareError,
+        ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
+        PrepareError,
     },
     reason::Reason,
     sizes::TableSizes,
@@ -35,6 +36,9 @@ pub trait Enforcer: Send {
 
     /// Packets and bytes by rule of the live image and by reason.
     fn counters(&mut self) -> Result<Counters, CountersError>;
+
+    /// Takes flow events, oldest first, at most `max`: packets refused or observed, and what rules want logged.
+    fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError>;
 
     /// Lets everything pass (counted as such), or ends that.
     fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError>;
@@ -141,7 +145,8 @@ impl std::ops::AddAssign for Count {
 pub struct Counters {
     /// The generation to which the rules belong.
     pub generation: u32,
-    /// By rule of the live image, since it became live.
+    /// By rule of the live image. A rule that was in the revisions before, by the same policy, side and name, goes on counting; since
+    /// this process began, or at least since the image became live.
     pub rules: Vec<Count>,
     /// By direction and reason, since the maps were made.
     pub reasons: Vec<(Direction, Reason, Count)>,
@@ -153,6 +158,40 @@ impl Counters {
         let found = self.reasons.iter().find(|(d, r, _)| (*d, *r) == (direction, reason));
         found.map_or(Count::default(), |(_, _, count)| *count)
     }
+}
+
+/// A packet worth telling of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowEvent {
+    /// When, in nanoseconds of the monotonic clock.
+    pub at_ns: u64,
+    /// Where.
+    pub hook: Hook,
+    /// Whose packet.
+    pub flow: Flow,
+    /// Flags of TCP; 0 for all else.
+    pub tcp_flags: u8,
+    /// What happened to it and why.
+    pub reason: Reason,
+    /// The rule of the destination's ingress in the image of that generation.
+    pub ingress_rule: u32,
+    /// The rule of the source's egress.
+    pub egress_rule: u32,
+    /// Whose rules these are.
+    pub generation: u32,
+    /// Bytes of the frame.
+    pub bytes: u32,
+    /// A rule asks for it.
+    pub logged: bool,
+}
+
+/// Flow events that were taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlowEvents {
+    /// Oldest first.
+    pub events: Vec<FlowEvent>,
+    /// Events that were lost since the maps were made, because there were too many or nobody took them.
+    pub lost: u64,
 }
 
 /// How a program is attached.

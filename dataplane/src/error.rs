@@ -211,6 +211,14 @@ pub enum CountersError {
     Read(String),
 }
 
+/// Flow events could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum EventsError {
+    /// The kernel refused.
+    #[error("the flow events cannot be read: {0}")]
+    Read(String),
+}
+
 /// Arming or disarming failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DisarmError {

@@ -112,11 +112,6 @@ impl Generations {
         })
     }
 
-    /// Rules of the live image.
-    pub(crate) fn live_rules(&self) -> usize {
-        self.rules_of(slot(self.generation()))
-    }
-
     fn rules_of(&self, slot: usize) -> usize {
         (self.meta.load(slot * META_WORDS + META_RULES) as usize).min(self.placement.rules())
     }
@@ -217,9 +212,10 @@ impl Generations {
         }
     }
 
-    /// The count of each rule of the live image.
-    pub(crate) fn rule_counts(&self) -> Vec<Count> {
-        let (slot, mut counts) = (slot(self.generation()), vec![Count::default(); self.live_rules()]);
+    /// The count of each rule in the half of a generation.
+    pub(crate) fn rule_counts(&self, generation: u32) -> Vec<Count> {
+        let slot = slot(generation);
+        let mut counts = vec![Count::default(); self.rules_of(slot)];
         for cpu in 0..self.placement.cpus as usize {
             let first = (cpu * 2 + slot) * self.placement.rules();
             for (rule, count) in counts.iter_mut().enumerate() {

@@ -7,18 +7,20 @@ use crate::{
     attach::{self, Attached, Ways},
     clock,
     enforcer::{
-        Active, Attachment, Attestation, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig,
-        Prepared,
+        Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookState, HookStatus, Judgement,
+        KernelConfig, Prepared,
     },
     error::{
-        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, OpenError,
-        PrepareError,
+        ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
+        OpenError, PrepareError,
     },
+    events::Events,
     generation::Generations,
     guard_maps::GuardMaps,
     object::{Object, PROBE_WORDS},
     pin::Pins,
     reason::Reason,
+    rule_counts::RuleCounts,
     sizes::Placement,
     sys::Mapped,
     userspace::obligation_holds,
@@ -32,7 +34,9 @@ pub struct Kernel {
     interfaces: Vec<LocalInterface>,
     ways: Ways,
     generations: Generations,
+    counts: RuleCounts,
     guard: GuardMaps,
+    events: Events,
     probe: Mapped,
     attached: Vec<Attached>,
     /// Programs of another layout are attached and stay until this one has a policy.
@@ -55,7 +59,9 @@ impl Kernel {
         let mut object = Object::load(&pins, &placement)?;
         let mut kernel = Kernel {
             generations: Generations::open(&object, placement)?,
+            counts: RuleCounts::default(),
             guard: GuardMaps::open(&mut object)?,
+            events: Events::open(&mut object)?,
             probe: object.mapped("hr_probe", PROBE_WORDS)?,
             waiting: false,
             attached: Vec::new(),
@@ -174,6 +180,7 @@ impl Enforcer for Kernel {
         let expected = image.digest();
         self.generations.wait_for_grace().map_err(PrepareError::Grace)?;
         let generation = self.generations.next();
+        self.counts.fill(&self.generations, generation, image);
         self.generations.fill(&image.tables, revision, image.rules.len(), expected);
         let found = self.generations.digest(generation);
         if found != expected {
@@ -190,7 +197,9 @@ impl Enforcer for Kernel {
         if recorded != Some(active) {
             return Err(ActivateError::Stale { prepared: prepared.generation, expected });
         }
+        let before = self.generations.generation();
         self.generations.flip(prepared.generation);
+        self.counts.flipped(before);
         if self.waiting {
             self.attach().map_err(|error| ActivateError::Exchange(Box::new(error)))?;
             self.waiting = false;
@@ -224,7 +233,11 @@ impl Enforcer for Kernel {
             let counts = Reason::ALL.iter().map(|r| (direction, *r, self.generations.reason_count(hook, r.number())));
             reasons.extend(counts);
         }
-        Ok(Counters { generation: self.generations.generation(), rules: self.generations.rule_counts(), reasons })
+        Ok(Counters { generation: self.generations.generation(), rules: self.counts.live(&self.generations), reasons })
+    }
+
+    fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
+        self.events.take(max)
     }
 
     fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {

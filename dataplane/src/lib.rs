@@ -5,6 +5,7 @@
 //! kernel                    the enforcer in the kernel
 //!   object attach pin       programs; where they are attached; how they outlive the process
 //!   generation guard_maps gate   the tables that packets read
+//!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
 //!   abi settings sizes elf clock vlan sys   what C and Rust share; what the kernel offers
 //! ```
@@ -17,6 +18,7 @@ mod clock;
 mod elf;
 mod enforcer;
 mod error;
+mod events;
 mod gate;
 mod generation;
 mod guard_maps;
@@ -24,6 +26,7 @@ mod kernel;
 mod object;
 mod pin;
 mod reason;
+mod rule_counts;
 mod settings;
 mod sizes;
 mod sys;
@@ -33,12 +36,12 @@ mod userspace;
 mod vlan;
 
 pub use enforcer::{
-    Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, KernelConfig,
-    Prepared, TcMode, Timeouts, XdpMode,
+    Active, Attachment, Attestation, Count, Counters, Enforcer, FlowEvent, FlowEvents, Hook, HookState, HookStatus,
+    Judgement, KernelConfig, Prepared, TcMode, Timeouts, XdpMode,
 };
 pub use error::{
-    ActivateError, AttachError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError,
-    OpenError, PrepareError,
+    ActivateError, AttachError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError,
+    JudgeError, OpenError, PrepareError,
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};

@@ -13,6 +13,7 @@ use crate::{
     abi::Probe,
     enforcer::Hook,
     error::{JudgeError, OpenError},
+    events::RING_BYTES,
     pin::Pins,
     settings,
     sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, Placement},
@@ -79,11 +80,20 @@ impl Object {
         }
     }
 
+    /// Takes a map out.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Map, OpenError> {
+        let missing = || OpenError::Map { map: name.to_owned(), source: io::ErrorKind::NotFound.into() };
+        self.ebpf.take_map(name).ok_or_else(missing)
+    }
+
+    /// A map that is not what it should be.
+    pub(crate) fn unusable(name: &str, error: &dyn std::error::Error) -> OpenError {
+        OpenError::Map { map: name.to_owned(), source: io::Error::other(with_sources(error)) }
+    }
+
     /// Takes a hash map out.
     pub(crate) fn hash<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> Result<HashMap<MapData, K, V>, OpenError> {
-        let failed = |source| OpenError::Map { map: name.to_owned(), source };
-        let map = self.ebpf.take_map(name).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        HashMap::try_from(map).map_err(|error| failed(io::Error::other(error)))
+        HashMap::try_from(self.take(name)?).map_err(|error| Object::unusable(name, &error))
     }
 
     /// A program by name.
@@ -249,6 +259,8 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_flows6", sizes.flows),
         ("hr_fragments", sizes.fragments),
         ("hr_sync_fragments", sizes.fragments),
+        ("hr_events", RING_BYTES),
+        ("hr_telling", 1),
         ("hr_timeouts", 1),
         ("hr_probe", 1),
     ]

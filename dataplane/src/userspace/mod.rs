@@ -5,7 +5,10 @@ mod flows;
 mod frame;
 mod judge;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
 
 use policy::{
     Direction, Guard, Image, LocalInterface, Obligation,
@@ -18,11 +21,12 @@ use self::{
 };
 use crate::{
     enforcer::{
-        Active, Attachment, Attestation, Count, Counters, Enforcer, Hook, HookState, HookStatus, Judgement, Prepared,
-        Timeouts,
+        Active, Attachment, Attestation, Count, Counters, Enforcer, FlowEvent, FlowEvents, Hook, HookState, HookStatus,
+        Judgement, Prepared, Timeouts,
     },
     error::{
-        ActivateError, AttestError, CountersError, DisarmError, GuardSetError, HookError, JudgeError, PrepareError,
+        ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
+        PrepareError,
     },
     object::{FRAME_BYTES_MAX, FRAME_BYTES_MIN},
     reason::Reason,
@@ -40,7 +44,12 @@ pub struct Userspace {
     idle: Option<(Prepared, Image)>,
     disarmed: bool,
     counters: Counters,
+    events: VecDeque<FlowEvent>,
+    events_lost: u64,
 }
+
+/// Events that wait to be taken.
+const EVENTS_MAX: usize = 8_192;
 
 /// What outlives a generation.
 struct World {
@@ -95,6 +104,8 @@ impl Userspace {
             idle: None,
             disarmed: false,
             counters: Counters::default(),
+            events: VecDeque::new(),
+            events_lost: 0,
         }
     }
 
@@ -104,6 +115,7 @@ impl Userspace {
             true => (passed(Reason::Disarmed), false),
             false => self.way(hook, frame, false).judge(),
         };
+        self.tell(hook, frame, &judgement);
         let count = Count { packets: 1, bytes: frame.len() as u64 };
         self.count(hook.direction, judgement.reason, count);
         if by_policy {
@@ -113,6 +125,37 @@ impl Userspace {
             }
         }
         judgement
+    }
+
+    /// Notes a packet that was refused or observed, or that a rule wants logged.
+    fn tell(&mut self, hook: Hook, frame: &[u8], judgement: &Judgement) {
+        let Some(packet) = frame::parse(frame) else { return };
+        let found = self
+            .live
+            .as_ref()
+            .map(|(_, image)| image.tables.classify(packet.src, packet.dst, packet.protocol, packet.dst_port));
+        let logged = found.is_some_and(|found| found.log()) && judgement.reason >= Reason::Allowed;
+        let opens = packet.protocol != frame::TCP || packet.flags & frame::SYN != 0;
+        let refused = !judgement.pass || judgement.reason == Reason::Observed;
+        if !refused && !(logged && opens) {
+            return;
+        }
+        if self.events.len() == EVENTS_MAX {
+            self.events_lost += 1;
+            return;
+        }
+        self.events.push_back(FlowEvent {
+            at_ns: u64::try_from(self.world.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            hook,
+            flow: packet.flow(),
+            tcp_flags: packet.flags,
+            reason: judgement.reason,
+            ingress_rule: judgement.ingress_rule,
+            egress_rule: judgement.egress_rule,
+            generation: self.generation,
+            bytes: u32::try_from(frame.len()).unwrap_or(u32::MAX),
+            logged,
+        });
     }
 
     fn count(&mut self, direction: Direction, reason: Reason, count: Count) {
@@ -206,6 +249,11 @@ impl Enforcer for Userspace {
 
     fn counters(&mut self) -> Result<Counters, CountersError> {
         Ok(self.counters.clone())
+    }
+
+    fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
+        let events = self.events.drain(..max.min(self.events.len())).collect();
+        Ok(FlowEvents { events, lost: self.events_lost })
     }
 
     fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {

@@ -241,3 +241,88 @@ fn icmp_errors_follow_the_flow_that_they_quote() {
         "about a flow that may not be"
     );
 }
+
+#[test]
+fn refused_packets_are_told_of_within_bounds() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&servers(""));
+    let refused = flow((CLIENT, 50_000), (VIP, 22), 6);
+    let allowed = flow((CLIENT, 50_000), (VIP, 443), 6);
+    bed.arrives(&allowed, SYN);
+    bed.arrives(&refused, SYN);
+    let told = bed.kernel.flow_events(10).unwrap();
+    assert_eq!(told.events.len(), 1);
+    let event = told.events[0];
+    assert_eq!((event.flow, event.reason, event.tcp_flags), (refused, Reason::Denied, SYN));
+    assert_eq!((event.hook.direction, event.generation, told.lost), (Direction::Ingress, 1, 0));
+    bed.kernel.time_live(&frame_of(&refused, SYN), 20_000).unwrap();
+    let mut events = 0;
+    let lost = loop {
+        let told = bed.kernel.flow_events(1_000).unwrap();
+        events += told.events.len() as u64;
+        if told.events.is_empty() {
+            break told.lost;
+        }
+    };
+    assert_eq!(events + lost, 20_000);
+    assert!(lost > 0 && events > 0, "{events} events, {lost} lost");
+}
+
+#[test]
+fn a_rule_goes_on_counting_when_another_changes() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&image(""));
+    let request = flow((CLIENT, 50_000), (VIP, 443), 6);
+    let counted = |bed: &mut Bed, image: &Image| {
+        let rule = image.rules.iter().position(|rule| rule.to_string() == "shop/ingress/web").unwrap();
+        bed.kernel.counters().unwrap().rules[rule].packets
+    };
+    for (revision, other) in [(2, servers("")), (3, image("")), (4, servers("")), (5, servers("existingFlows: keep"))] {
+        bed.arrives(&request, SYN);
+        activate(&mut bed.kernel, revision, &other);
+        bed.arrives(&request, SYN);
+        assert_eq!(counted(&mut bed, &other), 2 * (revision - 1));
+    }
+}
+
+/// A policy on the servers alone, by which they may be asked by UDP at 53; everything else is allowed.
+fn on_servers(mode: &str) -> Image {
+    lab::compiled(&format!(
+        "
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: servers}}
+spec: {{role: backend, addresses: [{BACKEND}/32]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: servers}}
+spec:
+  tier: application
+  mode: {mode}
+  appliesTo: {{segment: servers}}
+  ingress: [{{name: dns, action: allow, services: [{{protocol: udp, port: 53}}]}}]
+  egress: [{{name: none, action: deny}}]
+"
+    ))
+}
+
+#[test]
+fn switching_from_observe_to_enforce_cuts_no_reply() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&on_servers("observe"));
+    let request = flow((NODE, 40_000), (BACKEND, 53), 17);
+    assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Observed, "nobody has asked");
+    bed.leaves(&request, 0).unwrap();
+    assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established, "it would be let in");
+    activate(&mut bed.kernel, 2, &on_servers("enforce"));
+    assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established);
+    let other = flow((NODE, 40_001), (BACKEND, 53), 17);
+    assert_eq!(bed.ask(Direction::Ingress, &other.reverse(), 0), Reason::Denied);
+}
