@@ -159,7 +159,12 @@ impl FormingDesk {
     }
 
     fn begin_vote(&self) -> anyhow::Result<()> {
-        let expect = self.site.config.cluster.expect.context("zero-touch forming needs `expect` in [cluster]")?;
+        let cluster = &self.site.config.cluster;
+        let expect = cluster.expect.context("zero-touch forming needs `expect` in [cluster]")?;
+        if self.secret.is_none() {
+            let path = cluster.bootstrap_secret_file.as_deref().unwrap_or(std::path::Path::new(""));
+            BootstrapSecret::read(path).context("this node is in no cluster and has nothing to prove to others")?;
+        }
         let cast = match self.site.disk.read_text(BALLOT_FILE)? {
             Some(text) => Some(text.parse::<Ballot>()?),
             None => None,
@@ -246,10 +251,7 @@ impl FormingDesk {
 
     async fn ask(&self, addr: SocketAddr, request: &FormRequest) -> Result<(Fingerprint, FormReply), Unasked> {
         let unreachable = |error: &dyn std::fmt::Display| Unasked::Unreachable(error.to_string());
-        let secret = self
-            .secret
-            .as_ref()
-            .ok_or_else(|| Unasked::Refused("this node has no bootstrap secret any more".to_owned()))?;
+        let secret = self.secret.as_ref().ok_or_else(|| unreachable(&"there is no bootstrap secret"))?;
         let dialled = self.site.endpoint.dial_form(addr, secret, None).await;
         let mut stream = dialled.map_err(|error| match error {
             FormError::Refused { refusal: Refusal::NotReady, .. } => unreachable(&error),

@@ -29,7 +29,9 @@ pub(super) fn write(error: WriteError) -> ApiError {
             ApiError::Unavailable { message: error.to_string(), may_have_committed }
         }
         WriteError::TooLarge { .. } => ApiError::TooLarge { message: error.to_string() },
-        WriteError::Stopped { .. } => ApiError::internal(error),
+        WriteError::Stopped { may_have_committed, .. } => {
+            ApiError::Unavailable { message: error.to_string(), may_have_committed }
+        }
     }
 }
 
@@ -40,6 +42,7 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::UnknownRevision { .. } | Refusal::CompactedRevision { .. } | Refusal::UnknownMember(_) => {
             ApiError::NotFound { message, help: None }
         }
+        Refusal::NotFounded => ApiError::not_ready(message, "wait: `hedgerow status --wait 60`"),
         _ => ApiError::invalid(message),
     }
 }
