@@ -1,9 +1,12 @@
 //! By hand: `cluster init`, `token create`, `cluster join`, and every token that opens nothing.
 
-use node::view::Phase;
+use node::view::{Applied, ApplyAnswer, Phase};
 use transport::JoinToken;
 
-use crate::lab::{Agent, Lab, Setup, eventually, run, until};
+use crate::{
+    documents::segment,
+    lab::{Agent, Lab, Setup, eventually, run, until},
+};
 
 /// One mechanism for every way in: a token, a certificate, the log, and after a while a vote.
 #[test]
@@ -13,6 +16,11 @@ fn init_and_two_tokens_make_a_cluster_of_three_voters() {
         joiner.waits_for("hedgerow cluster join");
         joiner.cli(["cluster", "join", &lab.agents[0].token()]).done();
         joiner.ready();
+        // A learner takes writes like everybody.
+        let name = joiner.node().to_string();
+        let file = lab.file("by-learner.yaml", &segment(&name, "10.0.0.1/32"));
+        let answer: ApplyAnswer = joiner.cli(["policy", "apply", "-f", &file, "-o", "json"]).json();
+        assert_eq!(answer.outcome, Applied::Active);
     }
     lab.cluster();
     let numbers: Vec<_> = lab.agents.iter().map(|agent| agent.node().get()).collect();
@@ -127,7 +135,7 @@ fn a_member_that_moves_is_found_at_its_new_address() {
     lab.agents[1].ready();
     until("the new address in the records", || lab.agents[0].members()[1].endpoint != old);
     until("the member to be alive there", || lab.agents[0].status().members.alive == 2);
-    let file = lab.file("moved.yaml", &crate::documents::segment("moved", "10.0.0.1/32"));
+    let file = lab.file("moved.yaml", &segment("moved", "10.0.0.1/32"));
     lab.agents[0].cli(["policy", "apply", "-f", &file]).done();
     lab.enforced(1);
 }

@@ -1,6 +1,6 @@
 //! The life of a process: checked configuration, one agent per socket and directory, a clean end.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::lab::{Lab, Setup, run};
 
@@ -46,6 +46,47 @@ fn a_second_agent_in_the_place_of_another_is_refused() {
     let address = listen(&config);
     sharing(listen(&text), address.clone()).refused(1, &[address.split('"').nth(1).unwrap(), "in use"]);
     assert!(first.status().ready, "{:?}", first.status().waiting_for);
+}
+
+/// A node that is to form a cluster and has no secret to prove does not wait for ever: it says so.
+#[test]
+fn a_bootstrap_secret_that_is_missing_exposed_or_short_is_refused_at_once() {
+    let mut lab = Lab::new();
+    let agent = lab.node(1, &Setup::alike(2));
+    let secret = &agent.files.secret;
+    let shown = secret.display().to_string();
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o644)).unwrap();
+    agent.fails_to_start().refused(1, &["everybody on this machine can read", &shown]);
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(secret, "short").unwrap();
+    agent.fails_to_start().refused(1, &["has 5 bytes", &shown]);
+    fs::remove_file(secret).unwrap();
+    agent.fails_to_start().refused(1, &["cannot read the bootstrap secret", &shown]);
+
+    // Once the cluster has formed, the secret is not needed any more.
+    lab.agents = vec![lab.node(1, &Setup::alike(1))];
+    lab.agents[0].start();
+    lab.agents[0].ready();
+    lab.agents[0].terminate();
+    fs::remove_file(&lab.agents[0].files.secret).unwrap();
+    lab.agents[0].start();
+    lab.agents[0].ready();
+}
+
+/// Logs for programs are one JSON value a line.
+#[test]
+fn logs_can_be_json() {
+    let mut lab = Lab::new();
+    let more = "[log]\nformat = \"json\"\n".to_owned();
+    lab.agents.push(lab.node(1, &Setup { more, ..Setup::by_hand() }));
+    lab.agents[0].start();
+    lab.agents[0].answers();
+    lab.agents[0].cli(["cluster", "init"]).done();
+    lab.agents[0].terminate();
+    let log = lab.agents[0].log();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["message"] == "cluster founded"), "{log}");
+    assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()));
 }
 
 /// A configuration is checked without starting anything, and its mistakes are shown where they are.

@@ -1,12 +1,18 @@
 //! Losing nodes: without a quorum nothing is written and everything is said; with one, things go on.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use node::view::{self, Applied, ApplyAnswer};
 
 use crate::{
     documents::{WEB, segment},
-    lab::{Lab, eventually, until},
+    lab::{Lab, eventually, run, until},
 };
 
 /// G11: no quorum: writes fail within their deadline and say whether they may have been committed; what was committed stays
@@ -103,6 +109,42 @@ fn g2_g17_a_killed_leader_is_replaced_and_converges_when_it_returns() {
     let more = lab.file("more.yaml", &segment("more", "10.0.2.1/32"));
     lab.agents[leader].cli(["policy", "apply", "-f", &more]).done();
     lab.enforced(8);
+}
+
+/// G2: leaders are killed while somebody writes at another node: no acknowledged write is lost, and none is made twice.
+#[test]
+fn g2_writes_while_leaders_are_killed_are_made_once_each() {
+    const KILLS: usize = 3;
+    let mut lab = Lab::formed(3);
+    let writer = lab.followers()[0];
+    let socket = lab.agents[writer].files.socket.display().to_string();
+    let (file, over) = (lab.file("many.yaml", ""), Arc::new(AtomicBool::new(false)));
+    let writing = std::thread::spawn({
+        let over = over.clone();
+        move || {
+            let mut written = 0u64;
+            while !over.load(Ordering::Relaxed) {
+                std::fs::write(&file, segment(&format!("w{written}"), "10.0.0.1/32")).unwrap();
+                let apply = ["--socket", &socket, "policy", "apply", "-f", &file, "--wait", "none", "--timeout", "20s"];
+                run(apply).done();
+                written += 1;
+            }
+            written
+        }
+    });
+    for kill in 0..KILLS {
+        let leader = lab.leader();
+        let victim = if leader == writer { (writer + 1 + kill % 2) % 3 } else { leader };
+        lab.agents[victim].restart();
+        lab.agents[victim].ready();
+    }
+    over.store(true, Ordering::Relaxed);
+    let written = writing.join().unwrap();
+    assert!(written > 0);
+    assert_eq!(lab.agents[writer].status().policy.revision, written, "one revision for each write");
+    lab.enforced(written);
+    let read: view::PolicyDocuments = lab.agents[writer].cli(["policy", "get", "-o", "json"]).json();
+    assert_eq!(read.documents.len() as u64, written);
 }
 
 /// A node that stands still is not taken for one that works: it is waited for a while, then the others go on. G17.

@@ -79,7 +79,8 @@ pub(crate) struct Files {
     pub(crate) socket: PathBuf,
     /// What it logs.
     pub(crate) log: PathBuf,
-    secret: PathBuf,
+    /// Its bootstrap secret.
+    pub(crate) secret: PathBuf,
 }
 
 impl Files {
