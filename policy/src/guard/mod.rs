@@ -27,7 +27,7 @@ pub const SPOOF_ENTRIES_MAX: usize = 4_096;
 /// Interfaces that a guard speaks of, at most.
 pub const GUARD_INTERFACES_MAX: usize = 64;
 /// Packets a second that an interface accepts from the cluster's subnet at the port for joiners.
-pub const JOIN_PACKETS_PER_SECOND_MAX: u32 = 2_000;
+pub const JOIN_PACKETS_PER_SECOND_MAX: u32 = 1_000;
 
 /// Which way a packet goes through an interface of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
