@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Flow events: what is refused, what passes only because a policy observes, and what a rule wants logged. Telling never blocks; a
- * CPU tells so many in a tick, and what is lost is counted.
+ * Flow events: what is refused, what passes only because a policy observes, and what a rule wants logged. Telling never
+ * blocks; a CPU tells so many in a tick, and what is lost is counted.
  */
 #ifndef HR_EVENTS_H
 #define HR_EVENTS_H
@@ -9,8 +9,7 @@
 /* A tick is about a quarter of a second. */
 #define HR_EVENTS_PER_TICK_MAX 256
 
-static __always_inline bool hr_may_tell(struct hr_telling *telling)
-{
+static __always_inline bool hr_may_tell(struct hr_telling *telling) {
     u32 tick = hr_tick();
 
     if (telling->tick != tick) {
@@ -21,8 +20,7 @@ static __always_inline bool hr_may_tell(struct hr_telling *telling)
 }
 
 static __noinline int hr_describe(struct hr_event *event, const struct hr_packet *p, const struct hr_way *way,
-                                  const struct hr_found *found, u32 reason)
-{
+                                  const struct hr_found *found, u32 reason) {
     event->time_ns = bpf_ktime_get_ns();
     event->src_hi = p->src_hi;
     event->src_lo = p->src_lo;
@@ -44,8 +42,8 @@ static __noinline int hr_describe(struct hr_event *event, const struct hr_packet
     return 0;
 }
 
-__noinline int hr_tell(const struct hr_packet *p, const struct hr_way *way, const struct hr_found *found, u32 reason, u32 bytes)
-{
+__noinline int hr_tell(const struct hr_packet *p, const struct hr_way *way, const struct hr_found *found, u32 reason,
+                       u32 bytes) {
     struct hr_telling *telling;
     struct hr_event *event;
     u32 zero = 0;

@@ -93,16 +93,15 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct h
 }
 
 /* Whether a packet is worth telling of: refused, observed, or logged; of a TCP flow that is logged its opening. */
-static __always_inline bool hr_telling_of(const struct hr_packet *p, const struct hr_found *found, u32 reason)
-{
+static __always_inline bool hr_telling_of(const struct hr_packet *p, const struct hr_found *found, u32 reason) {
     if (reason == HR_OBSERVED || reason >= HR_DROP_FIRST)
         return true;
     return hr_either(found, HR_FLAG_LOG) && (p->protocol != HR_TCP || p->flags & HR_TCP_SYN);
 }
 
 /* What guard, fragments and the packet itself say; HR_NONE: policy is asked. */
-static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p)
-{
+static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct hr_way *way,
+                                          const struct hr_packet *p) {
     u32 reason = hr_before_policy(f, p);
 
     if (reason && reason != HR_SPOOFED)
@@ -117,8 +116,7 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
-static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found)
-{
+static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found) {
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
     struct hr_half half;

@@ -137,7 +137,7 @@ impl Userspace {
         let logged = found.is_some_and(|found| found.log()) && judgement.reason >= Reason::Allowed;
         let opens = packet.protocol != frame::TCP || packet.flags & frame::SYN != 0;
         let refused = !judgement.pass || judgement.reason == Reason::Observed;
-        if !refused && !(logged && opens) {
+        if !(refused || logged && opens) {
             return;
         }
         if self.events.len() == EVENTS_MAX {
