@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::LabError;
-use crate::lab::Daemon;
+use crate::lab::{self, Daemon};
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -17,7 +17,9 @@ pub fn until<T, E: std::fmt::Display>(
 ) -> Result<(T, Duration), LabError> {
     let started = Instant::now();
     loop {
-        match ask() {
+        let answer = ask();
+        lab::wait_if_interrupted();
+        match answer {
             Ok(answer) => return Ok((answer, started.elapsed())),
             Err(last) if started.elapsed() > limit => {
                 return Err(LabError::Timeout { what: what.to_owned(), waited: limit, last: last.to_string() });

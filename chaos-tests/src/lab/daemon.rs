@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::namespace::Namespace;
+use super::signals;
 use crate::{LabError, run, wait};
 
 /// How many lines of its log an error about a daemon quotes.
@@ -61,6 +62,7 @@ impl Daemon {
 
     /// Fails, with the end of its log, when it does not run any more.
     pub fn check(&mut self) -> Result<(), LabError> {
+        signals::wait_if_interrupted();
         match self.child.try_wait().map_err(LabError::io(format!("asking after {}", self.name)))? {
             None => Ok(()),
             Some(status) => Err(self.ended(status)),

@@ -12,3 +12,4 @@ pub use leftovers::{Leftover, clean, leftovers};
 pub use namespace::Namespace;
 pub use network::{Cut, Network};
 pub use roof::{KEPT_MARK, Lab, PREFIX};
+pub(crate) use signals::wait_if_interrupted;

@@ -8,6 +8,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::signals;
 use crate::{LabError, run};
 
 /// Where `ip netns` keeps its handles.
@@ -65,16 +66,19 @@ impl Namespace {
 
     /// Runs a closure on a thread that lives in this namespace: sockets it opens belong here.
     pub fn within<T: Send>(&self, closure: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        signals::wait_if_interrupted();
         let path = PathBuf::from(HANDLES).join(&self.name);
         let handle = File::open(&path).map_err(LabError::io(format!("opening the namespace {}", path.display())))?;
-        thread::scope(|scope| {
+        let answer = thread::scope(|scope| {
             let inside = scope.spawn(|| {
                 move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))
                     .map_err(LabError::call(format!("entering the namespace {}", self.name)))?;
                 Ok(closure())
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        });
+        signals::wait_if_interrupted();
+        answer
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -37,7 +37,8 @@ pub(super) struct Roof {
     dir: PathBuf,
     namespaces: Mutex<Vec<String>>,
     mounts: Mutex<Vec<PathBuf>>,
-    down: AtomicBool,
+    /// Whether it is down. Whoever makes something reads it meanwhile, so that nothing is made behind the back of the teardown.
+    down: RwLock<bool>,
     keep: AtomicBool,
 }
 
@@ -52,7 +53,7 @@ impl Lab {
             dir,
             namespaces: Mutex::default(),
             mounts: Mutex::default(),
-            down: AtomicBool::new(false),
+            down: RwLock::new(false),
             keep: AtomicBool::new(false),
         });
         signals::watch(&roof)?;
@@ -71,6 +72,7 @@ impl Lab {
 
     /// A folder below [`Lab::dir`], made when it is not there.
     pub fn make_dir(&self, relative: &str) -> Result<PathBuf, LabError> {
+        let _up = self.roof.up()?;
         let dir = self.roof.dir.join(relative);
         fs::create_dir_all(&dir).map_err(LabError::io(format!("creating {}", dir.display())))?;
         Ok(dir)
@@ -78,6 +80,7 @@ impl Lab {
 
     /// Makes a network namespace with its loopback up.
     pub fn namespace(&self, short: &str) -> Result<Namespace, LabError> {
+        let _up = self.roof.up()?;
         let name = format!("{}-{short}", self.roof.name);
         // Noted first: a signal between the two lines must find it.
         lock(&self.roof.namespaces).push(name.clone());
@@ -87,6 +90,7 @@ impl Lab {
     /// Mounts a BPF file system of the laboratory's own, where pins outlive the process that made them and not the laboratory.
     pub fn bpffs(&self, relative: &str) -> Result<PathBuf, LabError> {
         let dir = self.make_dir(relative)?;
+        let _up = self.roof.up()?;
         lock(&self.roof.mounts).push(dir.clone());
         rustix::mount::mount("bpf", &dir, "bpf", MountFlags::empty(), None)
             .map_err(LabError::call(format!("mounting a BPF file system on {}", dir.display())))?;
@@ -96,6 +100,7 @@ impl Lab {
     /// Starts a daemon in a namespace, with both output streams in `logs/NAME.log`.
     pub fn daemon(&self, namespace: &Namespace, name: &str, command: &Command) -> Result<Daemon, LabError> {
         let log = self.make_dir("logs")?.join(format!("{name}.log"));
+        let _up = self.roof.up()?;
         Daemon::spawn(namespace, name, command, log)
     }
 
@@ -138,11 +143,24 @@ impl Drop for Lab {
 }
 
 impl Roof {
+    /// The right to make something, for as long as the guard lives.
+    fn up(&self) -> Result<RwLockReadGuard<'_, bool>, LabError> {
+        signals::wait_if_interrupted();
+        let down = self.down.read().unwrap_or_else(PoisonError::into_inner);
+        if *down {
+            let answer = "it was taken down".to_owned();
+            return Err(LabError::Unexpected { what: format!("the laboratory {}", self.name), answer });
+        }
+        Ok(down)
+    }
+
     /// Kills, removes and unmounts, in that order. Safe to call twice, from two threads.
     pub(super) fn tear_down(&self) -> Result<(), LabError> {
-        if self.keep.load(Ordering::SeqCst) || self.down.swap(true, Ordering::SeqCst) {
+        let mut down = self.down.write().unwrap_or_else(PoisonError::into_inner);
+        if self.keep.load(Ordering::SeqCst) || *down {
             return Ok(());
         }
+        *down = true;
         let namespaces = lock(&self.namespaces).clone();
         let killed = kill_all(&namespaces);
         let mut first_error = killed.err();

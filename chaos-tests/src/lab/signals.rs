@@ -1,6 +1,8 @@
 //! SIGINT and SIGTERM tear every laboratory of this process down before the process ends.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
+use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -9,6 +11,9 @@ use crate::LabError;
 
 static ROOFS: Mutex<Vec<Weak<Roof>>> = Mutex::new(Vec::new());
 static STARTED: Once = Once::new();
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The name of the thread that waits for signals.
+const THREAD: &str = "signals";
 /// The exit code after a signal, as shells count: 128 + SIGINT.
 const EXIT_CODE: i32 = 130;
 
@@ -23,18 +28,27 @@ pub(super) fn watch(roof: &Arc<Roof>) -> Result<(), LabError> {
     result
 }
 
+/// After a signal the thread that tears down also ends the process: every other thread waits for that here, instead of failing
+/// at whatever has just been taken from under it.
+pub(crate) fn wait_if_interrupted() {
+    while INTERRUPTED.load(Ordering::SeqCst) && thread::current().name() != Some(THREAD) {
+        thread::park();
+    }
+}
+
 fn start() -> Result<(), LabError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(LabError::io("preparing to catch signals"))?;
-    std::thread::Builder::new()
-        .name("signals".into())
+    thread::Builder::new()
+        .name(THREAD.into())
         .spawn(move || {
             if let Err(error) = runtime.block_on(caught()) {
                 eprintln!("signals are not caught, so the laboratory would stay behind on ^C: {error}");
                 return;
             }
+            INTERRUPTED.store(true, Ordering::SeqCst);
             eprintln!("interrupted: tearing the laboratory down");
             for roof in lock(&ROOFS).iter().filter_map(Weak::upgrade) {
                 if let Err(error) = roof.tear_down() {

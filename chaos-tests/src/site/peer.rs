@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::status::{self, Applied, Explained, Status};
-use crate::lab::Namespace;
+use crate::lab::{self, Namespace};
 use crate::run::{self, Finished, shorten};
 use crate::{LabError, wait};
 
@@ -51,6 +51,7 @@ impl Cli {
         let mut inside = self.machine.command(&command.get_program().to_string_lossy(), &[]);
         inside.args(command.get_args());
         let Finished { code, stdout, stderr, took } = run::finish(inside, COMMAND_SECONDS_MAX)?;
+        lab::wait_if_interrupted();
         Ok(Answer { line: arguments.join(" "), code: code.unwrap_or(-1), stdout, stderr, took })
     }
 
