@@ -258,6 +258,11 @@ static __always_inline bool hr_is_extension(u8 next) {
            hr_unknown_extension(next);
 }
 
+static __always_inline bool hr_mapped(u64 hi, u64 lo)
+{
+    return !hi && lo >> 32 == HR_MAPPED >> 32;
+}
+
 static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f, void *data, void *end) {
     struct ipv6hdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
     u32 payload;
@@ -274,7 +279,8 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f
     p->protocol = ip->nexthdr;
     p->ttl = ip->hop_limit;
     payload = bpf_ntohs(ip->payload_len);
-    if (ip->version != 6) {
+    /* RFC 4942, 2.2: a mapped address on the wire pretends to be one of IPv4. */
+    if (ip->version != 6 || hr_mapped(p->src_hi, p->src_lo) || hr_mapped(p->dst_hi, p->dst_lo)) {
         p->problem = HR_BAD_HEADER;
         return;
     }

@@ -72,7 +72,7 @@ static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void 
         q->protocol = fragment[0];
         q->at += 8;
     }
-    return !hr_is_extension(q->protocol);
+    return !hr_is_extension(q->protocol) && !hr_mapped(q->src_hi, q->src_lo) && !hr_mapped(q->dst_hi, q->dst_lo);
 }
 
 /* Fills q with the quoted packet. False: nothing that can be judged is quoted. */

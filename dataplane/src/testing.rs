@@ -10,10 +10,11 @@ use aya::{
     },
     programs::{Program, Xdp},
 };
-use policy::Flow;
+use policy::{Direction, Flow};
 
 use crate::{
     abi::{Bulk as Cell, halves},
+    enforcer::Hook,
     kernel::Kernel,
     object::with_sources,
     sys::Mapped,
@@ -172,18 +173,46 @@ impl Kernel {
         }
     }
 
-    /// Runs the live egress program on a frame, once.
+    /// Runs the live egress program on a frame, likewise.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn time_live_egress(&self, frame: &[u8], repeat: u32) -> Result<(u64, u32), BenchError> {
+        self.run_egress(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
+    }
+
+    /// Lets the live program of a hook see a frame as if it had come through that interface. The XDP program must be attached to it in
+    /// the driver.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn pass_live(&self, hook: Hook, frame: &[u8]) -> Result<(), BenchError> {
+        let length = u32::try_from(frame.len()).map_err(|error| failed(&error))?;
+        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let xdp = words(&[0, length, 0, hook.ifindex, 0, 0]);
+        // `struct __sk_buff` up to ifindex, its eleventh word.
+        let skb = words(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, hook.ifindex]);
+        let context = if hook.direction == Direction::Ingress { &xdp } else { &skb };
+        let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(context), ..TestRunOptions::new() };
+        match self.object().program(self.object().xdp) {
+            Some(Program::Xdp(program)) if hook.direction == Direction::Ingress => {
+                program.test_run(options).map(drop).map_err(|error| failed(&error))
+            }
+            _ => self.run_egress(options).map(drop),
+        }
+    }
+
+    fn run_egress(&self, options: TestRunOptions<'_>) -> Result<(u64, u32), BenchError> {
         let Some(Program::SchedClassifier(program)) = self.object().program(crate::object::EGRESS) else {
             return Err(BenchError("no egress program".to_owned()));
         };
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
         let result = program.test_run(options).map_err(|error| failed(&error))?;
         Ok((u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX), result.return_value))
     }
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 /// An Ethernet frame with a TCP, UDP, SCTP or ICMP packet of a flow, or one of another protocol, with a few bytes behind it.

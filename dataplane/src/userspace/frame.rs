@@ -147,6 +147,10 @@ fn ip6_at(bytes: &[u8], at: usize) -> IpAddr {
     Ipv6Addr::from(octets).into()
 }
 
+fn mapped(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some())
+}
+
 fn walked(next: u8) -> bool {
     matches!(next, HOP_BY_HOP | DESTINATION | ROUTING | FRAGMENT)
 }
@@ -238,7 +242,8 @@ impl Packet {
         (self.src, self.dst) = (ip6_at(ip, 8), ip6_at(ip, 24));
         (self.protocol, self.ttl) = (ip[6], ip[7]);
         let mut payload = usize::from(be16(ip, 4));
-        if ip[0] >> 4 != 6 {
+        // RFC 4942, 2.2: a mapped address on the wire pretends to be one of IPv4.
+        if ip[0] >> 4 != 6 || mapped(self.src) || mapped(self.dst) {
             return Err(Reason::BadHeader);
         }
         if payload == 0 && seen > 0xffff + IP6_HEADER_BYTES {
@@ -430,7 +435,8 @@ impl Packet {
             self.protocol = fragment[0];
             self.at += 8;
         }
-        (!walked(self.protocol) && !UNKNOWN_EXTENSIONS.contains(&self.protocol)).then_some(())
+        let nonsense = walked(self.protocol) || UNKNOWN_EXTENSIONS.contains(&self.protocol);
+        (!nonsense && !mapped(self.src) && !mapped(self.dst)).then_some(())
     }
 
     fn quoted_ports(&mut self, frame: &[u8]) -> Option<()> {

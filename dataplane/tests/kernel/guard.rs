@@ -18,7 +18,7 @@ fn node(number: u64) -> NodeId {
     NodeId::new(number).unwrap()
 }
 
-fn member(number: u64, addresses: &[&str]) -> MemberRecord {
+pub(crate) fn member(number: u64, addresses: &[&str]) -> MemberRecord {
     let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
     MemberRecord {
         node: node(number),
@@ -32,7 +32,7 @@ fn member(number: u64, addresses: &[&str]) -> MemberRecord {
 }
 
 /// VRRP and HAProxy's peers section between this end and the other.
-fn guard_of(interfaces: &[LocalInterface], members: &[MemberRecord]) -> Guard {
+pub(crate) fn guard_of(interfaces: &[LocalInterface], members: &[MemberRecord]) -> Guard {
     let on_cluster = |name: &str| Channel { interface: Role::Cluster, ..catalogue(name).unwrap() };
     let mut peers = on_cluster("haproxy-peers");
     for wire in &mut peers.wires {
