@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build::{build, cargo, repository};
+use crate::build::{cargo, repository};
 use crate::failure::Failure;
 use crate::machine::{self, Root};
 use crate::packages::{self, BUILD, LAB, STYLE};
@@ -57,9 +57,9 @@ fn style(summary: &mut Summary) -> Result<(), Failure> {
 
 /// All tests of the workspace, as root where there is a way to be.
 fn tests(root: Root, summary: &mut Summary) -> Result<(), Failure> {
-    // The end-to-end tests run the finished programs, which `cargo test` alone would not build.
-    let programs = build(&["-p", "node", "-p", "chaos-tests", "--bins"]);
-    summary.check("cargo build", &programs.map(|_| ()));
+    // The end-to-end tests run the finished programs. Built together with the tests, no dependency is built twice.
+    let built = run(&mut cargo(&["test", "--locked", "--workspace", "--no-run"]));
+    summary.check("cargo test --no-run", &built);
     let mut command = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     if root == Root::Sudo {
         command.env(runner_variable()?, "sudo -E");
