@@ -30,15 +30,19 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn g9_g12_a_leader_that_leaves_is_out_for_good_and_the_others_go_on() {
     let mut lab = Lab::formed(3);
+    // The members' state as a thief would have it.
+    for agent in &mut lab.agents {
+        agent.terminate();
+        copy(&agent.files.state, &agent.files.state.with_extension("backup"));
+        agent.start();
+        agent.ready();
+    }
     let (cluster, place) = (lab.cluster(), lab.leader());
     let number = lab.agents[place].node();
     let mut gone = lab.agents.remove(place);
     let backup = gone.files.state.with_extension("backup");
-    // A member's state as a thief would have it.
-    gone.terminate();
-    copy(&gone.files.state, &backup);
-    gone.start();
-    gone.ready();
+    let guarded = |agent: &Agent| agent.status().enforcement.guard_entries;
+    let before = guarded(&lab.agents[0]);
 
     let said = gone.cli(["cluster", "leave"]).done();
     assert!(said.contains(&format!("{number} has left")), "{said}");
@@ -53,6 +57,7 @@ fn g9_g12_a_leader_that_leaves_is_out_for_good_and_the_others_go_on() {
         });
         assert!(agent.members().iter().all(|member| member.node != number));
     }
+    until("the guard entries of the removed node to be gone", || guarded(&lab.agents[0]) < before);
     let file = lab.file("after.yaml", &segment("after", "10.1.0.1/32"));
     lab.agents[0].cli(["policy", "apply", "-f", &file]).done();
 

@@ -9,10 +9,11 @@ use std::{
 };
 
 use node::view::{self, Applied, ApplyAnswer};
+use rustix::process::Signal;
 
 use crate::{
     documents::{WEB, segment},
-    lab::{Lab, eventually, run, until},
+    lab::{Agent, Lab, eventually, run, until},
 };
 
 /// G11: no quorum: writes fail within their deadline and say whether they may have been committed; what was committed stays
@@ -75,6 +76,32 @@ fn g11_g17_without_a_quorum_nothing_is_written_and_every_surface_says_so() {
     lab.agents.iter().for_each(|agent| drop(agent.ready()));
     lab.agents[survivor].cli(["policy", "apply", "-f", &late]).done();
     lab.enforced(2);
+}
+
+/// G11: a leader whose followers fall silent at this very moment takes a write that nobody acknowledges: it cannot know
+/// what will become of it, and says so. What becomes of it is the same everywhere.
+#[test]
+fn g11_a_write_in_doubt_is_said_to_be_in_doubt() {
+    let lab = Lab::formed(3);
+    // A machine that is slow now notices the silence first, and then takes no write: that is tried again.
+    let in_doubt = (0..3).any(|_| {
+        let (leader, others) = (lab.leader(), lab.followers());
+        let gone = lab.agents[others[0]].node().to_string();
+        others.iter().for_each(|other| lab.agents[*other].signal(Signal::STOP));
+        let run = lab.agents[leader].cli(["cluster", "leave", "--node", &gone]);
+        others.iter().for_each(|other| lab.agents[*other].signal(Signal::CONT));
+        run.refused(1, &["the write was not acknowledged"]);
+        run.err.contains("it may have been committed")
+    });
+    assert!(in_doubt, "three times the silence was noticed before the write");
+    let members = |agent: &Agent| agent.members().iter().map(|member| member.node).collect::<Vec<_>>();
+    until("the same members everywhere", || {
+        let views: Vec<_> = lab.agents.iter().map(members).collect();
+        // Who was removed does not hear of it: the other two agree.
+        views.iter().any(|view| views.iter().filter(|other| *other == view).count() >= 2)
+    });
+    let writer = eventually("a quorum", || lab.agents.iter().find(|agent| agent.status().ready));
+    writer.cli(["policy", "apply", "-f", &lab.file("web.yaml", WEB)]).done();
 }
 
 /// G2, G17: the leader is killed, the next write at another node works, and who returns has everything.
@@ -153,10 +180,10 @@ fn g17_a_node_that_stands_still_holds_nobody_up_and_converges() {
     let lab = Lab::formed(3);
     let still = lab.followers()[0];
     let writer = lab.leader();
-    lab.agents[still].signal(rustix::process::Signal::STOP);
+    lab.agents[still].signal(Signal::STOP);
     let web = lab.file("web.yaml", WEB);
     let answer: ApplyAnswer = lab.agents[writer].cli(["policy", "apply", "-f", &web, "-o", "json"]).json();
-    lab.agents[still].signal(rustix::process::Signal::CONT);
+    lab.agents[still].signal(Signal::CONT);
     assert_eq!((answer.revision, answer.outcome), (1, Applied::Active), "{answer:?}");
     let states: Vec<_> = answer.nodes.iter().map(|node| node.state).collect();
     assert!(states.contains(&view::NodeStateKind::Down), "{states:?}");
