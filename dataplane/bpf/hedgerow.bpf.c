@@ -98,6 +98,40 @@ int hr_egress(struct __sk_buff *skb) {
     return hr_run_skb(skb, HR_EGRESS);
 }
 
+/*
+ * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the packet goes on and
+ * meets no other program. It reads no map of policy.
+ */
+static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook)
+{
+    struct hr_frame f = {.ifindex = skb->ifindex, .probe = 0};
+    struct hr_packet p = {};
+    u32 reason;
+
+    hr_frame_skb(&f, skb, hook);
+    p.ifindex = f.ifindex;
+    p.vid = f.vid;
+    if (!hr_parse(&p, &f))
+        return TC_ACT_UNSPEC;
+    reason = hr_before_policy(&f, &p);
+    if (!reason || reason == HR_SPOOFED)
+        return TC_ACT_UNSPEC;
+    hr_count_reason(&f, reason);
+    return TC_ACT_OK;
+}
+
+SEC("classifier")
+int hr_guard_ingress(struct __sk_buff *skb)
+{
+    return hr_run_guard(skb, HR_INGRESS);
+}
+
+SEC("classifier")
+int hr_guard_egress(struct __sk_buff *skb)
+{
+    return hr_run_guard(skb, HR_EGRESS);
+}
+
 SEC("xdp")
 int hr_ask_xdp(struct xdp_md *ctx) {
     struct hr_frame f = {.probe = 1};

@@ -1,34 +1,37 @@
 //! Where the programs are attached, and how they are replaced: links are pinned and updated in place, so there is never a gap.
+//!
+//! What arrives is judged once: by XDP, or where that is off by traffic control. Under TCX, where programs stack, a program with nothing
+//! but the guard comes first, with a link of its own: whatever becomes of the policy's program, sync flows never meet it (G0). In
+//! XDP and under clsact one program does both, the guard first.
+
+mod clsact;
+mod site;
 
 use std::{os::fd::OwnedFd, path::PathBuf};
 
-use aya::programs::{
-    SchedClassifier, TcAttachType,
-    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
-};
+use aya::programs::{SchedClassifier, TcAttachType};
 use policy::{Direction, LocalInterface};
 
+use self::site::Site;
 use crate::{
     enforcer::{Attachment, Hook, HookState, HookStatus, TcMode, XdpMode},
     error::AttachError,
-    object::{EGRESS, INGRESS, Object, with_sources},
+    object::Object,
     pin::{self, Pins},
-    sys::{self, LinkKind, create_link},
+    sys::{self, LinkKind},
 };
 
-/// Priority and handle of our filters under clsact: fixed, so that they are found again after a restart.
-const CLSACT_PRIORITY: u16 = 1;
-const CLSACT_HANDLE: TcHandle = TcHandle::new(0, 0x4852);
-
-/// One program at one hook.
+/// The programs at one hook.
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) hook: Hook,
     interface: String,
     pub(crate) attachment: Attachment,
-    /// `None` under clsact, where the kernel has no links.
-    link: Option<OwnedFd>,
-    /// It was not there before, and was made.
+    /// The policy's program; and under TCX the guard's. None under clsact, where the kernel has no links.
+    links: Vec<OwnedFd>,
+    /// The programs' numbers under TCX, in the order in which packets meet them.
+    programs: Vec<u32>,
+    /// Something was not there before, and was made.
     pub(crate) fresh: bool,
 }
 
@@ -39,23 +42,17 @@ pub(crate) struct Ways {
     pub(crate) tc: TcMode,
 }
 
-/// Attaches to one interface, or takes over what is attached already. Ingress is judged once: by XDP or by traffic control.
+/// Attaches to one interface, or takes over what is attached already.
 pub(crate) fn attach_interface(
     object: &mut Object,
     pins: &Pins,
     interface: &LocalInterface,
     ways: Ways,
 ) -> Result<Vec<Attached>, AttachError> {
-    let directory = pins.links(interface.ifindex, &interface.name);
-    std::fs::create_dir_all(&directory).map_err(|error| fault(EGRESS, interface, "pin", &error))?;
-    let egress = attach_tc(object, pins, interface, Direction::Egress, ways.tc)?;
-    let ingress = attach_ingress(object, pins, interface, ways)?;
-    let wanted = [pin_name(egress.attachment, Direction::Egress), pin_name(ingress.attachment, Direction::Ingress)];
-    for path in pin::children(&directory) {
-        if !wanted.iter().any(|name| path.file_name().is_some_and(|file| file == *name)) {
-            pin::remove(&path);
-        }
-    }
+    let mut site = Site::open(object, pins, interface)?;
+    let egress = by_traffic_control(&mut site, Direction::Egress, ways.tc)?;
+    let ingress = ingress(&mut site, ways)?;
+    site.remove_other_links();
     Ok(vec![ingress, egress])
 }
 
@@ -65,199 +62,121 @@ pub(crate) fn drop_others(pins: &Pins, interfaces: &[LocalInterface]) {
     pins.link_directories().iter().filter(|path| !wanted.contains(path)).for_each(|path| pin::remove(path));
 }
 
-fn attach_ingress(
-    object: &mut Object,
-    pins: &Pins,
-    interface: &LocalInterface,
-    ways: Ways,
-) -> Result<Attached, AttachError> {
+fn ingress(site: &mut Site<'_>, ways: Ways) -> Result<Attached, AttachError> {
     let modes: &[Attachment] = match ways.xdp {
-        XdpMode::Off => return attach_tc(object, pins, interface, Direction::Ingress, ways.tc),
+        XdpMode::Off => return by_traffic_control(site, Direction::Ingress, ways.tc),
         XdpMode::Auto => &[Attachment::XdpNative, Attachment::XdpGeneric],
         XdpMode::Native => &[Attachment::XdpNative],
         XdpMode::Generic => &[Attachment::XdpGeneric],
     };
+    let program = site.object.xdp;
     for mode in modes {
-        if let Some(attached) = adopt(object, object.xdp, pins, interface, Direction::Ingress, *mode) {
-            return Ok(attached);
+        if let Some(link) = site.adopt(program, xdp_pin(*mode).0) {
+            return Ok(site.attached(Direction::Ingress, *mode, vec![link], false));
         }
     }
     let mut failure = None;
     for mode in modes {
         // A link of the other mode would be in the way.
-        for other in [Attachment::XdpNative, Attachment::XdpGeneric].iter().filter(|other| *other != mode) {
-            let path = pins.links(interface.ifindex, &interface.name).join(pin_name(*other, Direction::Ingress));
-            if path.exists() {
-                pin::remove(&path);
-            }
-        }
-        match attach_xdp(object, pins, interface, *mode) {
-            Ok(attached) => return Ok(attached),
+        let other = if *mode == Attachment::XdpNative { Attachment::XdpGeneric } else { Attachment::XdpNative };
+        site.remove_link(xdp_pin(other).0);
+        let (name, kind) = xdp_pin(*mode);
+        match site.create(program, name, kind, *mode) {
+            Ok(link) => return Ok(site.attached(Direction::Ingress, *mode, vec![link], true)),
             Err(error) => failure = failure.or(Some(error)),
         }
     }
     Err(failure.expect("at least one mode was tried"))
 }
 
-fn attach_xdp(
-    object: &mut Object,
-    pins: &Pins,
-    interface: &LocalInterface,
-    mode: Attachment,
-) -> Result<Attached, AttachError> {
-    let kind = if mode == Attachment::XdpNative { LinkKind::XDP_NATIVE } else { LinkKind::XDP_GENERIC };
-    let made = object.program_fd(object.xdp).and_then(|program| create_link(program, interface.ifindex, kind));
-    let link = made.map_err(|error| fault(object.xdp, interface, &mode.to_string(), &error))?;
-    pinned(link, pins, interface, Direction::Ingress, mode)
-}
-
-/// Puts the loaded program behind the link that is pinned, if there is one and it is alive.
-fn adopt(
-    object: &Object,
-    program: &str,
-    pins: &Pins,
-    interface: &LocalInterface,
-    direction: Direction,
-    mode: Attachment,
-) -> Option<Attached> {
-    let link = living_link(pins, interface, direction, mode)?;
-    sys::update_link(&link, object.program_fd(program).ok()?).ok()?;
-    Some(attached(interface, direction, mode, Some(link)))
-}
-
-fn attach_tc(
-    object: &mut Object,
-    pins: &Pins,
-    interface: &LocalInterface,
-    direction: Direction,
-    mode: TcMode,
-) -> Result<Attached, AttachError> {
-    let (name, _) = of_direction(direction);
-    if mode == TcMode::Clsact {
-        return attach_clsact(object, interface, direction);
-    }
-    if let Some(attached) = adopt(object, name, pins, interface, direction, Attachment::Tcx) {
-        return Ok(attached);
-    }
-    let kind = if direction == Direction::Ingress { LinkKind::TCX_INGRESS } else { LinkKind::TCX_EGRESS };
-    match object.program_fd(name).and_then(|program| create_link(program, interface.ifindex, kind)) {
-        Ok(link) => pinned(link, pins, interface, direction, Attachment::Tcx),
-        // Kernels before 6.6 have no TCX.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && !tcx_supported(&interface.name) => {
-            attach_clsact(object, interface, direction)
-        }
-        Err(error) => Err(fault(name, interface, "tcx", &error)),
+fn xdp_pin(mode: Attachment) -> (&'static str, LinkKind) {
+    match mode {
+        Attachment::XdpNative => ("xdp-native", LinkKind::XDP_NATIVE),
+        _ => ("xdp-generic", LinkKind::XDP_GENERIC),
     }
 }
 
+fn by_traffic_control(site: &mut Site<'_>, direction: Direction, mode: TcMode) -> Result<Attached, AttachError> {
+    if mode == TcMode::Clsact || !tcx_supported(&site.interface.name) {
+        let fresh = clsact::attach(site.object, site.interface, direction)?;
+        return Ok(site.attached(direction, Attachment::Clsact, Vec::new(), fresh));
+    }
+    let tcx = Tcx::of(direction);
+    let adopted = (site.adopt(tcx.policy, tcx.policy_pin), site.adopt(tcx.guard, tcx.guard_pin));
+    let fresh = adopted.0.is_none() || adopted.1.is_none();
+    let guard = match adopted.1 {
+        Some(link) => link,
+        None => site.create(tcx.guard, tcx.guard_pin, tcx.kind.first(), Attachment::Tcx)?,
+    };
+    let policy = match adopted.0 {
+        Some(link) => link,
+        None => site.create(tcx.policy, tcx.policy_pin, tcx.kind.behind(&guard), Attachment::Tcx)?,
+    };
+    let programs = vec![program_of(&guard), program_of(&policy)];
+    let attached = site.attached(direction, Attachment::Tcx, vec![policy, guard], fresh);
+    Ok(Attached { programs, ..attached })
+}
+
+fn program_of(link: &OwnedFd) -> u32 {
+    sys::link_info(link).map_or(0, |info| info.program_id)
+}
+
+/// Kernels before 6.6 have none.
 fn tcx_supported(interface: &str) -> bool {
     SchedClassifier::query_tcx(interface, TcAttachType::Egress).is_ok()
 }
 
-/// Replaces our filter, or makes it. The kernel exchanges a filter's program atomically.
-fn attach_clsact(
-    object: &mut Object,
-    interface: &LocalInterface,
-    direction: Direction,
-) -> Result<Attached, AttachError> {
-    let (name, kind) = of_direction(direction);
-    let fail = |error: &dyn std::error::Error| fault(name, interface, "clsact", error);
-    let program = object.tc_program(name);
-    let there = SchedClassifierLink::attached(&interface.name, kind, CLSACT_PRIORITY, CLSACT_HANDLE, None);
-    let there = there.map_err(|error| fail(&error))?;
-    let (id, fresh) = match program.attach_to_link(there) {
-        Ok(id) => (id, false),
-        Err(_) => {
-            // If the qdisc is there already this fails, and what follows succeeds.
-            let _already_there = qdisc_add_clsact(&interface.name);
-            let options = NlOptions { priority: CLSACT_PRIORITY, handle: CLSACT_HANDLE, classid: None };
-            let options = TcAttachOptions::Netlink(options);
-            (program.attach_with_options(&interface.name, kind, options).map_err(|error| fail(&error))?, true)
+/// Programs and pins under TCX.
+struct Tcx {
+    policy: &'static str,
+    policy_pin: &'static str,
+    guard: &'static str,
+    guard_pin: &'static str,
+    kind: LinkKind,
+}
+
+impl Tcx {
+    fn of(direction: Direction) -> Tcx {
+        match direction {
+            Direction::Ingress => Tcx {
+                policy: crate::object::INGRESS,
+                policy_pin: "tcx-ingress",
+                guard: crate::object::GUARD_INGRESS,
+                guard_pin: "tcx-ingress-guard",
+                kind: LinkKind::TCX_INGRESS,
+            },
+            Direction::Egress => Tcx {
+                policy: crate::object::EGRESS,
+                policy_pin: "tcx-egress",
+                guard: crate::object::GUARD_EGRESS,
+                guard_pin: "tcx-egress-guard",
+                kind: LinkKind::TCX_EGRESS,
+            },
         }
-    };
-    let link = program.take_link(id).map_err(|error| fail(&error))?;
-    // Dropping it would detach; a filter has no pin that could keep it.
-    std::mem::forget(link);
-    Ok(Attached { fresh, ..attached(interface, direction, Attachment::Clsact, None) })
-}
-
-fn detach_clsact(interface: &str, direction: Direction) {
-    let (_, kind) = of_direction(direction);
-    // Detached when it is dropped.
-    drop(SchedClassifierLink::attached(interface, kind, CLSACT_PRIORITY, CLSACT_HANDLE, None));
-}
-
-fn of_direction(direction: Direction) -> (&'static str, TcAttachType) {
-    match direction {
-        Direction::Ingress => (INGRESS, TcAttachType::Ingress),
-        Direction::Egress => (EGRESS, TcAttachType::Egress),
-    }
-}
-
-fn attached(
-    interface: &LocalInterface,
-    direction: Direction,
-    attachment: Attachment,
-    link: Option<OwnedFd>,
-) -> Attached {
-    let hook = Hook { ifindex: interface.ifindex, direction };
-    Attached { hook, interface: interface.name.clone(), attachment, link, fresh: false }
-}
-
-fn pinned(
-    link: OwnedFd,
-    pins: &Pins,
-    interface: &LocalInterface,
-    direction: Direction,
-    attachment: Attachment,
-) -> Result<Attached, AttachError> {
-    let path = pins.links(interface.ifindex, &interface.name).join(pin_name(attachment, direction));
-    pin::remove(&path);
-    sys::pin_object(&link, &path).map_err(|error| fault("link", interface, &attachment.to_string(), &error))?;
-    Ok(Attached { fresh: true, ..attached(interface, direction, attachment, Some(link)) })
-}
-
-/// The pinned link of a hook, if it still holds on to this interface.
-fn living_link(
-    pins: &Pins,
-    interface: &LocalInterface,
-    direction: Direction,
-    attachment: Attachment,
-) -> Option<OwnedFd> {
-    let path = pins.links(interface.ifindex, &interface.name).join(pin_name(attachment, direction));
-    let link = sys::open_pinned(&path).ok()?;
-    let alive = sys::link_info(&link).is_ok_and(|info| info.ifindex == interface.ifindex);
-    alive.then_some(link)
-}
-
-fn pin_name(attachment: Attachment, direction: Direction) -> &'static str {
-    match (attachment, direction) {
-        (Attachment::XdpNative, _) => "xdp-native",
-        (Attachment::XdpGeneric, _) => "xdp-generic",
-        (Attachment::Tcx, Direction::Ingress) => "tcx-ingress",
-        (Attachment::Tcx, Direction::Egress) => "tcx-egress",
-        (Attachment::Clsact | Attachment::Userspace, _) => "none",
-    }
-}
-
-fn fault(program: &str, interface: &LocalInterface, how: &str, error: &dyn std::error::Error) -> AttachError {
-    AttachError {
-        program: program.to_owned(),
-        interface: interface.name.clone(),
-        how: how.to_owned(),
-        message: with_sources(error),
     }
 }
 
 impl Attached {
-    /// Whether the program is still where it was attached.
+    /// Whether the programs are still where they were attached, and nothing has been put before them.
     pub(crate) fn in_place(&self) -> Result<(), String> {
-        let Some(link) = &self.link else { return Ok(()) };
-        let info = sys::link_info(link).map_err(|error| error.to_string())?;
-        if info.ifindex == self.hook.ifindex {
-            return Ok(());
+        for link in &self.links {
+            let info = sys::link_info(link).map_err(|error| error.to_string())?;
+            if info.ifindex != self.hook.ifindex {
+                return Err("somebody detached it, or the interface is gone".to_owned());
+            }
         }
-        Err("somebody detached it, or the interface is gone".to_owned())
+        if self.shadowed() { Err("another program was put before it".to_owned()) } else { Ok(()) }
+    }
+
+    /// Whether a foreign program comes before ours under TCX: it may let packets pass that ours never see.
+    pub(crate) fn shadowed(&self) -> bool {
+        if self.attachment != Attachment::Tcx {
+            return false;
+        }
+        let kind = if self.hook.direction == Direction::Ingress { TcAttachType::Ingress } else { TcAttachType::Egress };
+        let Ok((_, there)) = SchedClassifier::query_tcx(&self.interface, kind) else { return false };
+        let there: Vec<u32> = there.iter().map(|program| program.id()).collect();
+        !there.starts_with(&self.programs) && self.programs.iter().all(|ours| there.contains(ours))
     }
 
     /// The status to report.
@@ -265,10 +184,17 @@ impl Attached {
         HookStatus { hook: self.hook, interface: self.interface.clone(), attachment: self.attachment, state }
     }
 
+    /// Takes the programs away, to put them before others again.
+    pub(crate) fn withdraw(self, pins: &Pins) {
+        let tcx = Tcx::of(self.hook.direction);
+        let directory = pins.links(self.hook.ifindex, &self.interface);
+        [tcx.policy_pin, tcx.guard_pin].iter().for_each(|name| pin::remove(&directory.join(name)));
+    }
+
     /// Removes what no pin removes.
     pub(crate) fn detach(self) {
         if self.attachment == Attachment::Clsact {
-            detach_clsact(&self.interface, self.hook.direction);
+            clsact::detach(&self.interface, self.hook.direction);
         }
     }
 }

@@ -261,38 +261,45 @@ impl Enforcer for Kernel {
 impl Kernel {
     /// Looks at the hooks of one interface and attaches what is missing.
     fn check_interface(&mut self, interface: &LocalInterface) -> Vec<HookStatus> {
-        let here = |attached: &&Attached| attached.hook.ifindex == interface.ifindex;
-        let broken = self.attached.iter().filter(here).any(|attached| attached.in_place().is_err());
-        let complete = self.attached.iter().filter(here).count() == 2;
+        let (here, elsewhere): (Vec<Attached>, Vec<Attached>) =
+            std::mem::take(&mut self.attached).into_iter().partition(|a| a.hook.ifindex == interface.ifindex);
+        self.attached = elsewhere;
+        let whole = here.len() == 2 && here.iter().all(|attached| attached.in_place().is_ok());
         // Under clsact there is no link to ask: putting the filter in its place again is the question and the repair.
-        let clsact = self.attached.iter().filter(here).any(|attached| attached.attachment == Attachment::Clsact);
-        if self.waiting || (complete && !broken && !clsact) {
-            return self.attached.iter().filter(here).map(state_of).collect();
+        let clsact = here.iter().any(|attached| attached.attachment == Attachment::Clsact);
+        if self.waiting || (whole && !clsact) {
+            let statuses = here.iter().map(state_of).collect();
+            self.attached.extend(here);
+            return statuses;
         }
+        let (statuses, now) = self.repair(interface, here);
+        self.attached.extend(now);
+        statuses
+    }
+
+    /// Attaches what is missing at an interface, and puts first what others have put themselves before.
+    fn repair(&mut self, interface: &LocalInterface, before: Vec<Attached>) -> (Vec<HookStatus>, Vec<Attached>) {
+        let (shadowed, before): (Vec<Attached>, Vec<Attached>) = before.into_iter().partition(Attached::shadowed);
+        let mut statuses = before.iter().map(state_of).collect::<Vec<_>>();
+        let lost = shadowed.iter().map(|attached| attached.status(HookState::Repaired)).collect::<Vec<_>>();
+        shadowed.into_iter().for_each(|attached| attached.withdraw(&self.pins));
         match attach::attach_interface(&mut self.object, &self.pins, interface, self.ways) {
-            Ok(fresh) => {
-                let before: Vec<(Hook, bool)> = self
-                    .attached
-                    .iter()
-                    .filter(here)
-                    .map(|attached| (attached.hook, attached.in_place().is_ok()))
-                    .collect();
-                self.attached.retain(|attached| attached.hook.ifindex != interface.ifindex);
-                let statuses = fresh.iter().map(|attached| {
-                    let was_there = before.contains(&(attached.hook, true)) && !attached.fresh;
-                    attached.status(if was_there { HookState::Attached } else { HookState::Repaired })
-                });
-                let statuses = statuses.collect();
-                self.attached.extend(fresh);
-                statuses
+            Ok(now) => {
+                let state = |attached: &Attached| {
+                    let was_there = statuses.iter().any(|s| s.hook == attached.hook && s.state.attached());
+                    if was_there && !attached.fresh { HookState::Attached } else { HookState::Repaired }
+                };
+                (now.iter().map(|attached| attached.status(state(attached))).collect(), now)
             }
             Err(error) => {
-                let because = error.to_string();
-                let missing = |attached: &Attached| match attached.in_place() {
-                    Ok(()) => attached.status(HookState::Attached),
-                    Err(_) => attached.status(HookState::Missing { because: because.clone() }),
+                let missing = |status: HookStatus| HookStatus {
+                    state: HookState::Missing { because: error.to_string() },
+                    ..status
                 };
-                self.attached.iter().filter(here).map(missing).collect()
+                statuses.extend(lost);
+                let state =
+                    |status: HookStatus| if status.state == HookState::Attached { status } else { missing(status) };
+                (statuses.into_iter().map(state).collect(), before)
             }
         }
     }

@@ -33,6 +33,8 @@ pub(crate) const XDP_FRAGS: &str = "hr_xdp_frags";
 pub(crate) const XDP: &str = "hr_xdp";
 pub(crate) const INGRESS: &str = "hr_ingress";
 pub(crate) const EGRESS: &str = "hr_egress";
+pub(crate) const GUARD_INGRESS: &str = "hr_guard_ingress";
+pub(crate) const GUARD_EGRESS: &str = "hr_guard_egress";
 const ASK_XDP: &str = "hr_ask_xdp";
 const ASK_INGRESS: &str = "hr_ask_ingress";
 const ASK_EGRESS: &str = "hr_ask_egress";
@@ -60,7 +62,7 @@ impl Object {
         }
         let object = settings::written_into(OBJECT, placement);
         let mut ebpf = loader.load(&object).map_err(|error| refused("hedgerow.bpf.o", &error))?;
-        for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, INGRESS, EGRESS] {
+        for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
             load_program(&mut ebpf, name)?;
         }
         // Kernels before 5.18 know no multi-buffer XDP.
@@ -134,7 +136,7 @@ impl Object {
 
     /// Pins the programs that are attached, replacing the pins of their predecessors.
     pub(crate) fn pin_programs(&self, pins: &Pins) -> Result<(), OpenError> {
-        for name in [self.xdp, INGRESS, EGRESS] {
+        for name in [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
             let path = pins.program(name);
             let done = remove_if_there(&path).and_then(|()| sys::pin_object(self.program_fd(name)?, &path));
             done.map_err(|error| refused(name, &error))?;

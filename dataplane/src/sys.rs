@@ -38,22 +38,42 @@ struct MapCreate {
     map_name: [u8; NAME_BYTES],
 }
 
-/// Where a link attaches: `enum bpf_attach_type`, and flags.
+/// `BPF_F_BEFORE`, `BPF_F_AFTER`, `BPF_F_LINK`: the place among the programs of a TCX hook.
+const BEFORE: u32 = 1 << 3;
+const AFTER: u32 = 1 << 4;
+const RELATIVE_TO_LINK: u32 = 1 << 13;
+
+/// Where a link attaches: `enum bpf_attach_type`, flags, and the link that they refer to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkKind {
     attach_type: u32,
     flags: u32,
+    relative_to: u32,
 }
 
 impl LinkKind {
+    const fn new(attach_type: u32, flags: u32) -> LinkKind {
+        LinkKind { attach_type, flags, relative_to: 0 }
+    }
+
     /// XDP in the driver.
-    pub(crate) const XDP_NATIVE: LinkKind = LinkKind { attach_type: 37, flags: 1 << 2 };
+    pub(crate) const XDP_NATIVE: LinkKind = LinkKind::new(37, 1 << 2);
     /// XDP in the stack.
-    pub(crate) const XDP_GENERIC: LinkKind = LinkKind { attach_type: 37, flags: 1 << 1 };
-    /// TCX ingress, before all others.
-    pub(crate) const TCX_INGRESS: LinkKind = LinkKind { attach_type: 46, flags: 1 << 3 };
-    /// TCX egress, before all others.
-    pub(crate) const TCX_EGRESS: LinkKind = LinkKind { attach_type: 47, flags: 1 << 3 };
+    pub(crate) const XDP_GENERIC: LinkKind = LinkKind::new(37, 1 << 1);
+    /// TCX ingress.
+    pub(crate) const TCX_INGRESS: LinkKind = LinkKind::new(46, 0);
+    /// TCX egress.
+    pub(crate) const TCX_EGRESS: LinkKind = LinkKind::new(47, 0);
+
+    /// Before all others.
+    pub(crate) fn first(self) -> LinkKind {
+        LinkKind { flags: BEFORE, ..self }
+    }
+
+    /// Directly behind a link.
+    pub(crate) fn behind(self, link: &impl AsFd) -> LinkKind {
+        LinkKind { flags: AFTER | RELATIVE_TO_LINK, relative_to: raw(link).unwrap_or(0), ..self }
+    }
 }
 
 #[repr(C)]
@@ -136,9 +156,15 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 
 /// Attaches a program to an interface.
 pub(crate) fn create_link(program: &impl AsFd, ifindex: u32, kind: LinkKind) -> io::Result<OwnedFd> {
-    let LinkKind { attach_type, flags } = kind;
-    let mut attr =
-        LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags, ..LinkCreate::default() };
+    let LinkKind { attach_type, flags, relative_to } = kind;
+    let mut attr = LinkCreate {
+        prog_fd: raw(program)?,
+        target_ifindex: ifindex,
+        attach_type,
+        flags,
+        relative_fd: relative_to,
+        ..LinkCreate::default()
+    };
     owned(bpf(BPF_LINK_CREATE, &mut attr)?)
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use dataplane::{Enforcer, Hook, Kernel, PrepareError, Reason};
+use dataplane::{Enforcer, Hook, HookState, Kernel, PrepareError, Reason, TcMode, XdpMode};
 use identity::{Fingerprint, MemberAddress, MemberRecord, NodeId, Role};
 use policy::{Channel, Direction, Guard, Image, LocalInterface, Obligation, catalogue, obligations};
 
@@ -210,4 +210,40 @@ fn joiners_are_let_in_at_a_bounded_rate() {
     let denied = counters.reason(Direction::Ingress, Reason::Denied).packets;
     assert!(joined >= 1 && denied >= 1, "{joined} joined, {denied} denied");
     assert!(joined <= 9_000, "{joined} packets of a joiner passed");
+}
+
+#[test]
+fn g0_under_tcx_the_guard_has_a_program_of_its_own_before_the_policys() {
+    if lab::skipped() {
+        return;
+    }
+    let bed = guarded();
+    drop(bed.kernel);
+    let mut kernel = Kernel::open(lab::config(&bed.lab, XdpMode::Off, TcMode::Auto)).unwrap();
+    let links = bed.lab.bpffs.join("hedgerow/links").join(format!("{}-{}", ifindex(lab::HERE), lab::HERE));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&links).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["tcx-egress", "tcx-egress-guard", "tcx-ingress", "tcx-ingress-guard"]);
+    let here = UdpSocket::bind((HERE_V4, CLUSTER_PORT)).unwrap();
+    here.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let send = |count: u64| {
+        bed.lab.at_peer(|| {
+            let there = UdpSocket::bind((THERE_V4, CLUSTER_PORT)).unwrap();
+            (0..count).for_each(|_| assert_eq!(there.send_to(b"gossip", (HERE_V4, CLUSTER_PORT)).unwrap(), 6));
+        });
+        (0..count).for_each(|_| assert_eq!(here.recv(&mut [0; 16]).unwrap(), 6));
+    };
+    let guarded = |kernel: &mut Kernel| kernel.counters().unwrap().reason(Direction::Ingress, Reason::Guard).packets;
+    let before = guarded(&mut kernel);
+    send(10);
+    assert_eq!(guarded(&mut kernel), before + 10, "each is judged once");
+    // The policy's program is taken away, or the guard's: the other one alone still lets sync flows pass.
+    for lost in ["tcx-ingress", "tcx-ingress-guard"] {
+        lab::run(&format!("bpftool link detach pinned {}", links.join(lost).display()));
+        send(5);
+        let states: Vec<_> = kernel.check_hooks().unwrap().into_iter().map(|status| status.state).collect();
+        assert_eq!(states, [HookState::Repaired, HookState::Attached]);
+        send(5);
+    }
 }

@@ -147,3 +147,25 @@ fn g20_a_foreign_detach_is_noticed_and_repaired() {
         kernel.detach_all().unwrap();
     }
 }
+
+#[test]
+fn g20_a_program_that_puts_itself_before_ours_is_noticed_and_put_behind() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut ours = Kernel::open(lab::config(&lab, XdpMode::Off, TcMode::Auto)).unwrap();
+    activate(&mut ours, 1, &deny_all());
+    // A stranger, who also wants to be first.
+    let other = lab.bpffs.join("stranger");
+    std::fs::create_dir(&other).unwrap();
+    let config = dataplane::KernelConfig { bpffs: other, ..lab::config(&lab, XdpMode::Off, TcMode::Auto) };
+    let stranger = Kernel::open(config).unwrap();
+    assert!(!ours.attest().unwrap().holds());
+    let states = |kernel: &mut Kernel| kernel.check_hooks().unwrap().into_iter().map(|s| s.state).collect::<Vec<_>>();
+    assert_eq!(states(&mut ours), [HookState::Repaired, HookState::Repaired]);
+    assert_eq!(states(&mut ours), [HookState::Attached, HookState::Attached]);
+    assert!(ours.attest().unwrap().holds());
+    assert!(silent(THERE_V4));
+    drop(stranger);
+}

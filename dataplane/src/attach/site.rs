@@ -1,0 +1,112 @@
+//! The links of one interface: made, pinned, taken over.
+
+use std::{collections::BTreeSet, os::fd::OwnedFd};
+
+use policy::{Direction, LocalInterface};
+
+use super::Attached;
+use crate::{
+    enforcer::{Attachment, Hook},
+    error::AttachError,
+    object::{Object, with_sources},
+    pin::{self, Pins},
+    sys::{self, LinkKind},
+};
+
+/// An interface to which programs are being attached.
+pub(super) struct Site<'a> {
+    pub(super) object: &'a mut Object,
+    pins: &'a Pins,
+    pub(super) interface: &'a LocalInterface,
+    /// Pins that are in use.
+    wanted: BTreeSet<&'static str>,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn open(
+        object: &'a mut Object,
+        pins: &'a Pins,
+        interface: &'a LocalInterface,
+    ) -> Result<Site<'a>, AttachError> {
+        let made = std::fs::create_dir_all(pins.links(interface.ifindex, &interface.name));
+        made.map_err(|error| fault("link", interface, "pin", &error))?;
+        Ok(Site { object, pins, interface, wanted: BTreeSet::new() })
+    }
+
+    /// Puts the loaded program behind the link that is pinned, if there is one and it still holds on to this interface. Every packet meets
+    /// the old program or the new one.
+    pub(super) fn adopt(&mut self, program: &str, name: &'static str) -> Option<OwnedFd> {
+        let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
+        let link = sys::open_pinned(&path).ok()?;
+        let alive = sys::link_info(&link).is_ok_and(|info| info.ifindex == self.interface.ifindex);
+        if !alive || sys::update_link(&link, self.object.program_fd(program).ok()?).is_err() {
+            return None;
+        }
+        self.wanted.insert(name);
+        Some(link)
+    }
+
+    /// Attaches a program, and pins the link so that it outlives this process.
+    pub(super) fn create(
+        &mut self,
+        program: &str,
+        name: &'static str,
+        kind: LinkKind,
+        attachment: Attachment,
+    ) -> Result<OwnedFd, AttachError> {
+        let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
+        let made = self.object.program_fd(program).and_then(|fd| {
+            let link = sys::create_link(fd, self.interface.ifindex, kind)?;
+            pin::remove(&path);
+            sys::pin_object(&link, &path)?;
+            Ok(link)
+        });
+        let link = made.map_err(|error| fault(program, self.interface, &attachment.to_string(), &error))?;
+        self.wanted.insert(name);
+        Ok(link)
+    }
+
+    /// Detaches what a pin holds.
+    pub(super) fn remove_link(&self, name: &str) {
+        let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
+        if path.exists() {
+            pin::remove(&path);
+        }
+    }
+
+    /// Detaches what was neither made nor taken over.
+    pub(super) fn remove_other_links(&self) {
+        for path in pin::children(&self.pins.links(self.interface.ifindex, &self.interface.name)) {
+            if !self.wanted.iter().any(|name| path.file_name().is_some_and(|file| file == *name)) {
+                pin::remove(&path);
+            }
+        }
+    }
+
+    pub(super) fn attached(
+        &self,
+        direction: Direction,
+        attachment: Attachment,
+        links: Vec<OwnedFd>,
+        fresh: bool,
+    ) -> Attached {
+        let hook = Hook { ifindex: self.interface.ifindex, direction };
+        let interface = self.interface.name.clone();
+        Attached { hook, interface, attachment, links, programs: Vec::new(), fresh }
+    }
+}
+
+/// What went wrong, and where.
+pub(super) fn fault(
+    program: &str,
+    interface: &LocalInterface,
+    how: &str,
+    error: &dyn std::error::Error,
+) -> AttachError {
+    AttachError {
+        program: program.to_owned(),
+        interface: interface.name.clone(),
+        how: how.to_owned(),
+        message: with_sources(error),
+    }
+}
