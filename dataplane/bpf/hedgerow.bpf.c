@@ -99,11 +99,10 @@ int hr_egress(struct __sk_buff *skb) {
 }
 
 /*
- * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the packet goes on and
- * meets no other program. It reads no map of policy.
+ * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
+ * packet goes on and meets no other program. It reads no map of policy.
  */
-static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook)
-{
+static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex, .probe = 0};
     struct hr_packet p = {};
     u32 reason;
@@ -121,14 +120,12 @@ static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook)
 }
 
 SEC("classifier")
-int hr_guard_ingress(struct __sk_buff *skb)
-{
+int hr_guard_ingress(struct __sk_buff *skb) {
     return hr_run_guard(skb, HR_INGRESS);
 }
 
 SEC("classifier")
-int hr_guard_egress(struct __sk_buff *skb)
-{
+int hr_guard_egress(struct __sk_buff *skb) {
     return hr_run_guard(skb, HR_EGRESS);
 }
 

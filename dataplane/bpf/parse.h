@@ -258,8 +258,7 @@ static __always_inline bool hr_is_extension(u8 next) {
            hr_unknown_extension(next);
 }
 
-static __always_inline bool hr_mapped(u64 hi, u64 lo)
-{
+static __always_inline bool hr_mapped(u64 hi, u64 lo) {
     return !hi && lo >> 32 == HR_MAPPED >> 32;
 }
 
