@@ -78,11 +78,13 @@ pub(crate) fn reason_of(error: &ConnectionError) -> String {
     if said.is_empty() { error.to_string() } else { printable(said) }
 }
 
-/// A foreign text made safe for a log line.
+/// A foreign text made safe for a log line, without the wrapping that the TLS library puts around this crate's own words.
 fn printable(text: &[u8]) -> String {
     const SHOWN_CHARS_MAX: usize = 300;
+    const WRAPPING: (&str, &str) = ("invalid peer certificate: Other(OtherError(", "))");
     let text = String::from_utf8_lossy(text);
-    text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let own = text.strip_prefix(WRAPPING.0).and_then(|rest| rest.strip_suffix(WRAPPING.1));
+    own.unwrap_or(&text).chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Who is at the other end, for messages: a node once it is known, else an address.

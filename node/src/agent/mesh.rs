@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,13 +16,14 @@ use tracing::{debug, error, info, warn};
 use transport::{Authority, DenyList};
 
 use super::{
+    contacts::Contacts,
     disk::DiskError,
     enrolment::Enrolment,
     gossip::{self, Gossip},
     lead::{self, Leadership, Ledger},
     reconcile::{Enforcement, Reconciler},
     site::{EnrolError, SharedSite},
-    wire::QuicWire,
+    wire::{QuicWire, Refusals},
 };
 
 /// How often the gossiped metadata follows what the node does.
@@ -51,7 +53,7 @@ pub(crate) enum MeshError {
     /// The log cannot be opened.
     #[error("the replicated log cannot be opened: {0}")]
     Raft(#[from] raft::StartError),
-    /// What gossip must remember cannot be read.
+    /// What the node must remember of itself and of the others cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The certificate on disk is not accepted.
@@ -71,6 +73,8 @@ pub(crate) struct Mesh {
     pub(crate) enforcement: watch::Receiver<Enforcement>,
     /// The leader's board.
     pub(crate) ledger: Ledger,
+    /// Members that refuse this node.
+    pub(crate) refusals: Refusals,
     /// Ends every task of the mesh.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -89,17 +93,21 @@ impl Mesh {
         let name = enrolment.name;
         let incarnation = gossip::next_incarnation(&site.disk)?;
         site.use_enrolment(enrolment)?;
-        let others = contacts.iter().filter(|member| member.node != name.node);
-        site.endpoint.set_directory(others.map(|member| (member.node, member.endpoint)).collect());
+        let mut book = Contacts::load(&site.disk)?;
+        if !contacts.is_empty() {
+            book.keep(endpoints(contacts.iter(), name.node));
+        }
+        site.endpoint.set_directory(book.all());
+        let refusals = Refusals::default();
         let config = RaftConfig::new(name.node, site.disk.path(RAFT_DIRECTORY));
-        let raft = Raft::start(config, Arc::new(QuicWire::new(site.endpoint.clone()))).await?;
+        let raft = Raft::start(config, Arc::new(QuicWire::new(site.endpoint.clone(), refusals.clone()))).await?;
         let local = LocalMember { node: name.node, addr: site.listen(), incarnation, meta: first_meta(site) };
         let gossip = Gossip::start(local, site.disk.clone(), site.endpoint.clone());
         let (reconciler, enforcement) = Reconciler::new(name.node, site.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), stop, tasks };
+        let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), refusals, stop, tasks };
         let mesh = Arc::new(mesh);
-        mesh.spawn(site, enrolment.clone(), reconciler);
+        mesh.spawn(site, enrolment.clone(), reconciler, book);
         info!(node = %name.node, cluster = %name.cluster, "member running");
         Ok(mesh)
     }
@@ -152,7 +160,7 @@ impl Mesh {
         }
     }
 
-    fn spawn(self: &Arc<Self>, site: &SharedSite, enrolment: Enrolment, reconciler: Reconciler) {
+    fn spawn(self: &Arc<Self>, site: &SharedSite, enrolment: Enrolment, reconciler: Reconciler, book: Contacts) {
         let me = self.me();
         let leadership = Leadership {
             me,
@@ -177,7 +185,7 @@ impl Mesh {
         });
         self.tasks.spawn(leadership.run(self.stop.clone()));
         self.tasks.spawn(reports);
-        self.spawn_until_stop(follow_members(self.clone(), site.clone()));
+        self.spawn_until_stop(follow_members(self.clone(), site.clone(), book));
         self.spawn_until_stop(follow_meta(self.clone(), site.clone()));
         self.spawn_until_stop(keep_record(self.clone(), site.clone()));
         self.spawn_until_stop(renew(self.clone(), site.clone(), enrolment));
@@ -203,7 +211,7 @@ fn first_meta(site: &SharedSite) -> Meta {
 }
 
 /// Tells the endpoint and gossip whom the cluster has committed as a member, and whom it has removed (G12).
-async fn follow_members(mesh: Arc<Mesh>, site: SharedSite) {
+async fn follow_members(mesh: Arc<Mesh>, site: SharedSite, mut book: Contacts) {
     let mut states = mesh.raft.watch();
     let (mut known, mut removed) = (BTreeMap::new(), BTreeMap::new());
     loop {
@@ -221,8 +229,8 @@ async fn follow_members(mesh: Arc<Mesh>, site: SharedSite) {
         let others = || state.members.values().filter(|member| member.node != mesh.me());
         if others().next().is_some() {
             // Before the log has arrived, the contacts by which this node was let in are all it knows.
-            let known = others().chain(going.values().copied()).filter(|member| member.node != mesh.me());
-            site.endpoint.set_directory(known.map(|member| (member.node, member.endpoint)).collect());
+            site.endpoint.set_directory(endpoints(others().chain(going.values().copied()), mesh.me()));
+            book.keep(endpoints(others(), mesh.me()));
         }
         for member in others() {
             if known.insert(member.node, member.endpoint) != Some(member.endpoint) {
@@ -244,6 +252,11 @@ async fn follow_members(mesh: Arc<Mesh>, site: SharedSite) {
             return;
         }
     }
+}
+
+/// Where these members are, `me` left out.
+fn endpoints<'a>(members: impl Iterator<Item = &'a MemberRecord>, me: NodeId) -> Vec<(NodeId, SocketAddr)> {
+    members.filter(|member| member.node != me).map(|member| (member.node, member.endpoint)).collect()
 }
 
 /// Removed members that are still needed for the change of voters that removes them, for [`REMOVAL_GRACE`] at most.

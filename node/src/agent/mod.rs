@@ -5,6 +5,7 @@ mod answers;
 mod arrivals;
 mod channels;
 mod compiled;
+mod contacts;
 mod control;
 mod coordinator;
 mod disk;
@@ -60,7 +61,8 @@ const KEY_FILE: &str = "node.key";
 const FAULT_CHECK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a node must not take into its next cluster. Its key is among it: the cluster that it left denies that key.
-const OF_THE_CLUSTER: [&str; 7] = [KEY_FILE, "enrolment", "founding", "ballot", "incarnation", "raft", "disarm.json"];
+const OF_THE_CLUSTER: [&str; 8] =
+    [KEY_FILE, "enrolment", "founding", "ballot", "contacts", "incarnation", "raft", "disarm.json"];
 
 /// Runs the agent until it is told to stop or has left its cluster.
 ///

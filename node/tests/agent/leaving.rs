@@ -69,8 +69,9 @@ fn g9_g12_a_leader_that_leaves_is_out_for_good_and_the_others_go_on() {
     until("a member to refuse the old certificate", || {
         lab.agents.iter().any(|agent| agent.log().contains("on the deny-list") || agent.log().contains("removed"))
     });
-    gone.waits_for("a leader");
-    assert!(!gone.status().ready);
+    let status = gone.waits_for(&format!("refuses this node: {number} was removed"));
+    assert!(!status.ready);
+    assert!(status.waiting_for[0].contains("a leader"), "{:?}", status.waiting_for);
     gone.cli(["policy", "get"]).refused(1, &["no quorum has confirmed the read"]);
     assert_eq!(lab.agents[0].status().members.alive, 2);
     gone.kill();
@@ -125,7 +126,7 @@ fn g12_a_dead_member_is_removed_by_another_one() {
     lab.agents[2].start();
     lab.agents[2].answers();
     let removed = lab.agents.remove(2);
-    removed.waits_for("a leader");
+    removed.waits_for("was removed");
     let text = segment("late", "10.1.0.9/32");
     let write = async |client: &Client| {
         let sources = vec![Source { name: "late.yaml".to_owned(), text: text.clone() }];

@@ -108,6 +108,8 @@ fn waiting_for(
     let mut reasons = Vec::new();
     if raft.leader.is_none() {
         reasons.push("a leader: no quorum is within reach; the last policy stays enforced".to_owned());
+        let refusals = life.mesh().map(|mesh| mesh.refusals.all()).unwrap_or_default();
+        reasons.extend(refusals.iter().map(|(node, reason)| format!("{node}, which refuses this node: {reason}")));
     }
     if !enforcement.current {
         reasons.push("the log of the cluster".to_owned());
