@@ -75,7 +75,7 @@ impl Kernel {
             .guard
             .set_vlans(&vlan::children(&kernel.interfaces))
             .map_err(|error| program_fault("hr_vlan", &error))?;
-        kernel.waiting = kernel.generations.generation() == 0 && !kernel.pins.other_maps().is_empty();
+        kernel.waiting = kernel.generations.generation() == 0 && kernel.pins.others_enforce();
         if !kernel.waiting {
             kernel.attach()?;
         }
@@ -316,7 +316,8 @@ fn program_fault(program: &str, error: &dyn std::error::Error) -> OpenError {
     OpenError::Program { program: program.to_owned(), message: error.to_string() }
 }
 
-fn possible_cpus() -> u32 {
+/// Processors that there may ever be: each has its counters.
+pub(crate) fn possible_cpus() -> u32 {
     let count = aya::util::nr_cpus().ok().and_then(|count| u32::try_from(count).ok());
     count.unwrap_or(1).max(1)
 }

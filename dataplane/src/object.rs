@@ -221,7 +221,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 /// The loader cannot set the size of a value, so these maps are made here; the loader then finds them pinned.
-fn make_sized_maps(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
+pub(crate) fn make_sized_maps(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
     make_map(pins, "hr_image", placement.image_words() * size_of::<u32>(), 2)?;
     make_map(pins, "hr_rules", placement.rules_bytes(), 2 * placement.cpus)
 }

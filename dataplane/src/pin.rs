@@ -60,8 +60,13 @@ impl Pins {
         children(&self.root.join("links"))
     }
 
-    /// Whether there are maps of another layout: what is attached then still uses those.
-    pub(crate) fn other_maps(&self) -> Vec<PathBuf> {
+    /// Whether something is attached that uses maps of another layout.
+    pub(crate) fn others_enforce(&self) -> bool {
+        !self.other_maps().is_empty() && self.link_directories().iter().any(|links| !children(links).is_empty())
+    }
+
+    /// The directories of maps of other layouts.
+    fn other_maps(&self) -> Vec<PathBuf> {
         let mut others = children(&self.root.join("maps"));
         others.retain(|path| path.file_name() != Some(OsStr::new(&self.fingerprint)));
         others

@@ -17,6 +17,8 @@ use crate::{
     enforcer::Hook,
     kernel::Kernel,
     object::with_sources,
+    pin::Pins,
+    sizes::{Placement, TableSizes},
     sys::Mapped,
 };
 
@@ -26,6 +28,37 @@ pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_
 /// Tuples that are classified in one run.
 pub const BULK_MAX: usize = 16_384;
 const CELL_WORDS: usize = size_of::<Cell>() / 4;
+
+/// Loads every program of every object, also those that this kernel would not use, and says how many instructions the verifier went through
+/// for each. `bpffs` is a directory on a BPF file system in which nothing else is.
+///
+/// # Errors
+/// If the kernel refuses one; the text names it and has the verifier's words.
+pub fn load_every_program(bpffs: &std::path::Path, sizes: TableSizes) -> Result<Vec<(String, u32)>, BenchError> {
+    let placement = Placement { sizes, cpus: crate::kernel::possible_cpus() };
+    let pins = Pins::prepare(bpffs, placement.fingerprint()).map_err(|error| failed(&error))?;
+    crate::object::make_sized_maps(&pins, &placement).map_err(|error| failed(&error))?;
+    let mut verified = Vec::new();
+    for object in [crate::object::OBJECT, OBJECT] {
+        let mut loader = EbpfLoader::new();
+        for (name, entries) in crate::object::entries(&placement) {
+            loader.map_max_entries(name, entries).map_pin_path(name, pins.map(name));
+        }
+        let object = crate::settings::written_into(object, &placement);
+        let mut ebpf = loader.load(&object).map_err(|error| failed(&error))?;
+        for (name, program) in ebpf.programs_mut() {
+            let info = match program {
+                Program::Xdp(program) => program.load().and_then(|()| program.info()),
+                Program::SchedClassifier(program) => program.load().and_then(|()| program.info()),
+                _ => return Err(BenchError(format!("{name} is of a kind that is not known here"))),
+            };
+            let info = info.map_err(|error| BenchError(format!("{name}: {}", with_sources(&error))))?;
+            verified.push((name.to_owned(), info.verified_instruction_count().unwrap_or(0)));
+        }
+    }
+    pins.remove_all().map_err(|error| failed(&error))?;
+    Ok(verified)
+}
 
 /// What the kernel's tables say of a tuple, direction by direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,8 +25,8 @@ use crate::{
 const FLIPS: u64 = 1_000;
 /// After so many flips the process's part is taken up anew.
 const RESTART_EVERY: u64 = 100;
-const ALLOWED_PORT: u16 = 9_001;
-const DENIED_PORT: u16 = 9_002;
+pub(crate) const ALLOWED_PORT: u16 = 9_001;
+pub(crate) const DENIED_PORT: u16 = 9_002;
 /// Between packets, so that it is not the sockets that lose them.
 const PACE: Duration = Duration::from_micros(300);
 const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
@@ -36,7 +36,7 @@ fn flips() -> u64 {
 }
 
 /// Two images that say the same about the hammered ports and differ in everything else.
-fn image(variant: u64) -> Image {
+pub(crate) fn image(variant: u64) -> Image {
     let others: String = (0..20 + variant % 2 * 30)
         .map(|n| format!("    - {{name: other{n}, action: deny, from: [{{cidr: 192.0.2.{n}/32}}], services: [{{protocol: tcp, port: {}}}]}}\n", n + 1))
         .collect();
