@@ -9,7 +9,6 @@ mod site;
 
 use std::{os::fd::OwnedFd, path::PathBuf};
 
-use aya::programs::{SchedClassifier, TcAttachType};
 use policy::{Direction, LocalInterface};
 
 use self::site::Site;
@@ -97,7 +96,7 @@ fn xdp_pin(mode: Attachment) -> (&'static str, LinkKind) {
 }
 
 fn by_traffic_control(site: &mut Site<'_>, direction: Direction, mode: TcMode) -> Result<Attached, AttachError> {
-    if mode == TcMode::Clsact || !tcx_supported(&site.interface.name) {
+    if mode == TcMode::Clsact || !tcx_supported(site.interface) {
         let fresh = clsact::attach(site.object, site.interface, direction)?;
         return Ok(site.attached(direction, Attachment::Clsact, Vec::new(), fresh));
     }
@@ -122,8 +121,8 @@ fn program_of(link: &OwnedFd) -> u32 {
 }
 
 /// Kernels before 6.6 have none.
-fn tcx_supported(interface: &str) -> bool {
-    SchedClassifier::query_tcx(interface, TcAttachType::Egress).is_ok()
+fn tcx_supported(interface: &LocalInterface) -> bool {
+    sys::tcx_programs(interface.ifindex, LinkKind::TCX_EGRESS).is_ok()
 }
 
 /// Programs and pins under TCX.
@@ -173,9 +172,7 @@ impl Attached {
         if self.attachment != Attachment::Tcx {
             return false;
         }
-        let kind = if self.hook.direction == Direction::Ingress { TcAttachType::Ingress } else { TcAttachType::Egress };
-        let Ok((_, there)) = SchedClassifier::query_tcx(&self.interface, kind) else { return false };
-        let there: Vec<u32> = there.iter().map(|program| program.id()).collect();
+        let Ok(there) = sys::tcx_programs(self.hook.ifindex, Tcx::of(self.hook.direction).kind) else { return false };
         !there.starts_with(&self.programs) && self.programs.iter().all(|ours| there.contains(ours))
     }
 

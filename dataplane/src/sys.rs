@@ -18,6 +18,7 @@ const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
@@ -86,6 +87,25 @@ struct LinkCreate {
     relative_fd: u32,
     pad: u32,
     expected_revision: u64,
+}
+
+/// Programs that one TCX hook may have (`BPF_MPROG_MAX`).
+const TCX_PROGRAMS_MAX: usize = 64;
+
+#[repr(C)]
+#[derive(Default)]
+struct ProgramQuery {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    pad: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
 }
 
 #[repr(C)]
@@ -190,6 +210,21 @@ pub(crate) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+/// The programs of a TCX hook, in the order in which packets meet them, by the kernel's numbers. Takes CAP_NET_ADMIN; learning more of
+/// them would take more.
+pub(crate) fn tcx_programs(ifindex: u32, kind: LinkKind) -> io::Result<Vec<u32>> {
+    let mut ids = [0; TCX_PROGRAMS_MAX];
+    let mut attr = ProgramQuery {
+        target_ifindex: ifindex,
+        attach_type: kind.attach_type,
+        prog_ids: ids.as_mut_ptr() as u64,
+        count: u32::try_from(ids.len()).expect("a few dozen"),
+        ..ProgramQuery::default()
+    };
+    bpf(BPF_PROG_QUERY, &mut attr)?;
+    Ok(ids[..ids.len().min(attr.count as usize)].to_vec())
 }
 
 /// What the kernel says of a link.

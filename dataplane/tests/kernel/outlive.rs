@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use dataplane::{Enforcer, HookState, Kernel, TableSizes, TcMode, XdpMode};
+use dataplane::{Attachment, Enforcer, HookState, Kernel, TableSizes, TcMode, XdpMode};
 use policy::Image;
 
 use crate::lab::{self, Lab, THERE_V4, activate, answers, deny_all, run, silent};
@@ -59,19 +59,50 @@ fn child_that_is_killed() {
     }
 }
 
+/// Starts the child, waits until it enforces, and kills it.
+fn killed_child(lab: &Lab, mut child: Command) {
+    let arguments = ["--exact", "outlive::child_that_is_killed", "--nocapture"];
+    let mut child = child.args(arguments).env(CHILD, &lab.bpffs).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map(Result::unwrap).any(|line| line.contains("ready to be killed")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What the unit of systemd gives.
+const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
+
+#[test]
+fn three_capabilities_are_enough() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    // The first builds, the second takes over.
+    for _ in 0..2 {
+        let mut child = Command::new("setpriv");
+        for set in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
+            child.arg(format!("{set}={CAPABILITIES}"));
+        }
+        child.arg(std::env::current_exe().unwrap());
+        killed_child(&lab, child);
+        assert!(silent(THERE_V4));
+    }
+    let mut kernel = lab::open(&lab);
+    let hooks = kernel.check_hooks().unwrap();
+    let attachments: Vec<_> = hooks.iter().map(|hook| (hook.attachment, hook.state.clone())).collect();
+    let here = HookState::Attached;
+    assert_eq!(attachments, [(Attachment::XdpNative, here.clone()), (Attachment::Tcx, here)]);
+    assert_eq!(kernel.active().unwrap().generation, 2);
+}
+
 #[test]
 fn g13_enforcement_survives_sigkill() {
     if lab::skipped() {
         return;
     }
     let lab = Lab::new();
-    let arguments = ["--exact", "outlive::child_that_is_killed", "--nocapture"];
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let mut child = child.args(arguments).env(CHILD, &lab.bpffs).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.map(Result::unwrap).any(|line| line.contains("ready to be killed")));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    killed_child(&lab, Command::new(std::env::current_exe().unwrap()));
     assert!(silent(THERE_V4));
     let mut kernel = lab::open(&lab);
     assert_eq!(kernel.active().unwrap().revision, 7);
