@@ -16,7 +16,6 @@ struct hr_half {
 struct hr_side {
     u32 flags;
     u32 rule;
-    u32 limit;
     u32 trial; /* the rule that would decide if observing policies were enforced */
 };
 
@@ -171,7 +170,6 @@ static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u
     if (fresh & HR_FLAG_DECIDED) {
         side->flags |= flags & HR_FLAGS_ENFORCED;
         side->rule = verdict[1];
-        side->limit = verdict[2];
     }
     if (fresh & HR_FLAG_TRIAL_DECIDED) {
         side->flags |= flags & HR_FLAGS_TRIAL;
@@ -195,7 +193,6 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
         if (!done && (verdict[0] & HR_FLAGS_DECIDED) == HR_FLAGS_DECIDED) {
             side->flags = verdict[0];
             side->rule = verdict[1];
-            side->limit = verdict[2];
             side->trial = verdict[3];
             return;
         }

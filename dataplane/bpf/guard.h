@@ -139,6 +139,48 @@ static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct 
     return hr_guard_one(gate, p, pair, hook, HR_MATCH_ANY, 0);
 }
 
+/* The hash of the addresses of an untagged packet that can only be for the guard by its pair of addresses: TCP of IPv4 or IPv6, with
+ * any options, also in fragments. False: look closer. */
+static __always_inline bool hr_plain_pair(const struct hr_frame *f, u64 *pair)
+{
+    struct hr_packet p = {};
+    struct ethhdr *eth = f->data;
+
+    if ((void *)(eth + 1) > f->end || f->vid)
+        return false;
+    if (eth->h_proto == bpf_htons(HR_ETH_IP4)) {
+        struct iphdr *ip = (void *)(eth + 1);
+
+        if ((void *)(ip + 1) > f->end || ip->protocol != HR_TCP)
+            return false;
+        p.src_lo = HR_MAPPED | bpf_ntohl(ip->saddr);
+        p.dst_lo = HR_MAPPED | bpf_ntohl(ip->daddr);
+    } else if (eth->h_proto == bpf_htons(HR_ETH_IP6)) {
+        struct ipv6hdr *ip = (void *)(eth + 1);
+
+        if ((void *)(ip + 1) > f->end || ip->nexthdr != HR_TCP)
+            return false;
+        hr_addresses6(&p, ip);
+    } else {
+        return false;
+    }
+    *pair = hr_pair_hash(&p);
+    return true;
+}
+
+/* Whether a packet is none for the guard, told from its addresses alone. */
+static __always_inline bool hr_plainly_no_sync_flow(const struct hr_frame *f)
+{
+    struct hr_gate *gate;
+    u32 zero = 0;
+    u64 pair;
+
+    if (!hr_plain_pair(f, &pair))
+        return false;
+    gate = bpf_map_lookup_elem(&hr_gate, &zero);
+    return gate && !hr_bit(gate->pair, hr_pair_bit(pair), HR_GATE_BITS);
+}
+
 /* HR_GUARD, HR_JOIN, HR_LINK_SUPPORT, or HR_NONE: not for the guard to say. */
 static __always_inline u32 hr_ask_guard(const struct hr_gate *gate, const struct hr_packet *p, u8 hook, bool probe) {
     if (hr_guarded(gate, p, hook))

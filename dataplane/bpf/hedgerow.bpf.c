@@ -108,6 +108,8 @@ static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook) {
     u32 reason;
 
     hr_frame_skb(&f, skb, hook);
+    if (hr_plainly_no_sync_flow(&f))
+        return TC_ACT_UNSPEC;
     p.ifindex = f.ifindex;
     p.vid = f.vid;
     if (!hr_parse(&p, &f))

@@ -168,8 +168,6 @@ static __always_inline u32 hr_ask(struct hr_frame *f) {
     probe->in_rule = found.in.rule;
     probe->out_rule = found.out.rule;
     probe->flags = found.in.flags << 8 | found.out.flags;
-    probe->limit_in = found.in.limit;
-    probe->limit_out = found.out.limit;
     return probe->reason;
 }
 

@@ -258,6 +258,14 @@ static __always_inline bool hr_is_extension(u8 next) {
            hr_unknown_extension(next);
 }
 
+static __always_inline void hr_addresses6(struct hr_packet *p, const struct ipv6hdr *ip)
+{
+    p->src_hi = (u64)bpf_ntohl(ip->saddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[1]);
+    p->src_lo = (u64)bpf_ntohl(ip->saddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[3]);
+    p->dst_hi = (u64)bpf_ntohl(ip->daddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[1]);
+    p->dst_lo = (u64)bpf_ntohl(ip->daddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[3]);
+}
+
 static __always_inline bool hr_mapped(u64 hi, u64 lo) {
     return !hi && lo >> 32 == HR_MAPPED >> 32;
 }
@@ -271,10 +279,7 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f
         p->problem = HR_TRUNCATED;
         return;
     }
-    p->src_hi = (u64)bpf_ntohl(ip->saddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[1]);
-    p->src_lo = (u64)bpf_ntohl(ip->saddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[3]);
-    p->dst_hi = (u64)bpf_ntohl(ip->daddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[1]);
-    p->dst_lo = (u64)bpf_ntohl(ip->daddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[3]);
+    hr_addresses6(p, ip);
     p->protocol = ip->nexthdr;
     p->ttl = ip->hop_limit;
     payload = bpf_ntohs(ip->payload_len);

@@ -58,10 +58,7 @@ static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void 
     if (!ip || ip->version != 6)
         return false;
     q->v6 = 1;
-    q->src_hi = (u64)bpf_ntohl(ip->saddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[1]);
-    q->src_lo = (u64)bpf_ntohl(ip->saddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[3]);
-    q->dst_hi = (u64)bpf_ntohl(ip->daddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[1]);
-    q->dst_lo = (u64)bpf_ntohl(ip->daddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[3]);
+    hr_addresses6(q, ip);
     q->protocol = ip->nexthdr;
     q->at += sizeof(*ip);
     if (q->protocol == HR_FRAGMENT) {

@@ -213,6 +213,9 @@ __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p
 static __always_inline u32 hr_ask_state(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     u32 reason;
 
+    /* What opens a connection is no part of one: a flood of it is refused without a look-up. */
+    if (p->protocol == HR_TCP && hr_bare_syn(p))
+        return HR_NONE;
     if (way->hook == HR_EGRESS && hr_can_answer(p)) {
         reason = hr_by_reverse(way, p, found);
         if (reason)

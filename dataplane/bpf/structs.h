@@ -169,7 +169,7 @@ struct hr_probe {
     u32 reason;
     u32 in_rule, out_rule;
     u32 flags; /* of both directions: ingress << 8 | egress */
-    u32 limit_in, limit_out;
+    u32 pad[2];
     u64 jiffies, clock_ns; /* by hr_clock */
 };
 

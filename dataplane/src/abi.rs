@@ -76,7 +76,7 @@ shared! {
     }
     /// Question and answer of the probe programs.
     struct Probe = "hr_probe" {
-        ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, flags: u32, limit_in: u32, limit_out: u32, jiffies: u64,
+        ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, flags: u32, pad: [u32; 2], jiffies: u64,
         clock_ns: u64,
     }
 }

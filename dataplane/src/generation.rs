@@ -167,6 +167,11 @@ impl Generations {
         digest_of(sections)
     }
 
+    /// Whether the half of a generation, read back, is word for word what these tables are.
+    pub(crate) fn holds(&self, generation: u32, tables: &Tables) -> bool {
+        tables.each().all(|(table, words)| self.words(table, slot(generation), words.len()) == words)
+    }
+
     fn words(&self, table: TableId, slot: usize, length: usize) -> &[u32] {
         match table {
             TableId::Chunks if !self.placement.chunks_inside() => {

@@ -138,6 +138,10 @@ impl Way<'_> {
             let quoted = quoted(packet, self.frame)?;
             return self.judge_quoted(image, &quoted, observed);
         }
+        // What opens a connection is no part of one.
+        if packet.bare_syn() {
+            return None;
+        }
         if self.hook.direction == Direction::Egress
             && packet.can_answer()
             && let Some(rules) = by_reverse(image, packet, observed)
