@@ -198,3 +198,13 @@ fn join(entry: &JoinEntry) -> (JoinKey, JoinValue) {
 const _: () = assert!(std::mem::offset_of!(Gate, guard) == GATE_WORDS * 8);
 const _: () = assert!(std::mem::offset_of!(Gate, spoof) == 2 * GATE_WORDS * 8);
 const _: () = assert!(JOIN_PORT_WORD * 4 == gate::WORDS * 8);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_door_for_joiners_is_as_wide_as_policy_says() {
+        let header = include_str!("../bpf/guard.h");
+        let limit = policy::guard::JOIN_PACKETS_PER_SECOND_MAX;
+        assert!(header.contains(&format!("#define HR_JOIN_PACKETS_PER_SECOND_MAX {limit}\n")));
+    }
+}
