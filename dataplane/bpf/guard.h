@@ -139,10 +139,9 @@ static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct 
     return hr_guard_one(gate, p, pair, hook, HR_MATCH_ANY, 0);
 }
 
-/* The hash of the addresses of an untagged packet that can only be for the guard by its pair of addresses: TCP of IPv4 or IPv6, with
- * any options, also in fragments. False: look closer. */
-static __always_inline bool hr_plain_pair(const struct hr_frame *f, u64 *pair)
-{
+/* The hash of the addresses of an untagged packet that can only be for the guard by its pair of addresses: TCP of IPv4
+ * or IPv6, with any options, also in fragments. False: look closer. */
+static __always_inline bool hr_plain_pair(const struct hr_frame *f, u64 *pair) {
     struct hr_packet p = {};
     struct ethhdr *eth = f->data;
 
@@ -169,8 +168,7 @@ static __always_inline bool hr_plain_pair(const struct hr_frame *f, u64 *pair)
 }
 
 /* Whether a packet is none for the guard, told from its addresses alone. */
-static __always_inline bool hr_plainly_no_sync_flow(const struct hr_frame *f)
-{
+static __always_inline bool hr_plainly_no_sync_flow(const struct hr_frame *f) {
     struct hr_gate *gate;
     u32 zero = 0;
     u64 pair;

@@ -258,8 +258,7 @@ static __always_inline bool hr_is_extension(u8 next) {
            hr_unknown_extension(next);
 }
 
-static __always_inline void hr_addresses6(struct hr_packet *p, const struct ipv6hdr *ip)
-{
+static __always_inline void hr_addresses6(struct hr_packet *p, const struct ipv6hdr *ip) {
     p->src_hi = (u64)bpf_ntohl(ip->saddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[1]);
     p->src_lo = (u64)bpf_ntohl(ip->saddr.s6_addr32[2]) << 32 | bpf_ntohl(ip->saddr.s6_addr32[3]);
     p->dst_hi = (u64)bpf_ntohl(ip->daddr.s6_addr32[0]) << 32 | bpf_ntohl(ip->daddr.s6_addr32[1]);
