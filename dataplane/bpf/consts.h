@@ -77,9 +77,8 @@
 #define HR_SIDE_WORDS (HR_PART_WORDS * HR_LAYERS)
 #define HR_CLASS_WORDS (HR_SIDE_WORDS * 2)
 
-/* Bits of the guard's gate and of the anti-spoofing gate: powers of two. */
+/* Bits of each of the guard's gates: a power of two. */
 #define HR_GATE_BITS 65536
-#define HR_SPOOF_BITS 4096
 
 /* State is timed in ticks of 64 jiffies, so that 32 bits last for years. */
 #define HR_TICK_SHIFT 6

@@ -117,6 +117,11 @@ impl Placement {
         self.sizes.rules().next_power_of_two()
     }
 
+    /// Processors for which there are counters: programs cut their number to a power of two.
+    pub(crate) fn cpus(&self) -> usize {
+        (self.cpus as usize).next_power_of_two()
+    }
+
     /// Words for which a table has room.
     pub(crate) fn words(&self, table: TableId) -> usize {
         // Whole pairs of words, so that every table begins at a multiple of 8 bytes.
