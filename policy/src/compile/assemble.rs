@@ -9,6 +9,7 @@ use super::{
     pairs::Pairs,
     plan::Plan,
     ports::PortClasses,
+    rates,
     rules::RuleTable,
     verdicts::{Function, Painter},
 };
@@ -40,6 +41,7 @@ pub(super) fn tables(
         vbase: verdicts.vbase,
         vcells: verdicts.vcells,
         verdicts: verdicts.verdicts,
+        limits: rates::words(&rules.infos),
     })
 }
 

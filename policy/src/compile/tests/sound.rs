@@ -1,8 +1,8 @@
 //! What every reader of an image relies on: no index leads out of its table, and no walk is longer than promised.
 
 use crate::image::{
-    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, Image, NONE, PORT_ENTRIES,
-    ROOT_ENTRIES, STEPS_V4_MAX, STEPS_V6_MAX, TABLES, Tables,
+    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_LIMIT, FLAG_TRIAL_LIMIT,
+    Image, LIMIT_NONE, NONE, PORT_ENTRIES, ROOT_ENTRIES, STEPS_V4_MAX, STEPS_V6_MAX, TABLES, TableId, Tables,
 };
 
 /// Panics if the image is not sound.
@@ -77,7 +77,12 @@ fn check_verdicts(tables: &Tables, rules: usize) {
     }
     assert!(tables.vbase.iter().all(|&verdict| (verdict as usize) < verdicts));
     assert!(tables.vcells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < verdicts));
-    let in_range =
-        |verdict: &[u32]| (verdict[1] as usize) < rules && (verdict[3] as usize) < rules && verdict[2] == NONE;
-    assert!(tables.verdicts.chunks_exact(4).all(in_range));
+    let limits = tables.elements(TableId::Limits);
+    for verdict in tables.verdicts.chunks_exact(4) {
+        assert!((verdict[1] as usize) < rules && (verdict[3] as usize) < rules);
+        for (index, flag) in [(verdict[2] & LIMIT_NONE, FLAG_LIMIT), (verdict[2] >> 16, FLAG_TRIAL_LIMIT)] {
+            assert!(index == LIMIT_NONE || (index as usize) < limits);
+            assert_eq!(verdict[0] & flag != 0, index != LIMIT_NONE);
+        }
+    }
 }
