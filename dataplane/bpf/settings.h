@@ -27,6 +27,7 @@ enum hr_setting {
     HR_VBASE_AT,
     HR_VCELLS_AT,
     HR_VERDICTS_AT,
+    HR_LIMITS_AT,
     HR_CHUNKS_MASK,
     HR_SKIPS_MASK,
     HR_CLASSES_MASK,
@@ -36,6 +37,7 @@ enum hr_setting {
     HR_VBASE_MASK,
     HR_VCELLS_MASK,
     HR_VERDICTS_MASK,
+    HR_LIMITS_MASK,
     HR_RULES_MASK,
     HR_CPUS_MASK,     /* CPUs that there may be, up to a power of two, less one */
     HR_CHUNKS_INSIDE, /* 1: the chunks are in hr_image; 0: in hr_chunks, on kernels that know no values above 4 MiB */

@@ -22,7 +22,7 @@ struct hr_meta {
     u64 revision;
     u32 generation;
     u32 rules;     /* counters in use */
-    u32 words[12]; /* length of each table, in the order of the image */
+    u32 words[14]; /* length of each table, in the order of the image; the last one is not used */
     u8 digest[32];
 };
 

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use policy::Direction;
 
-/// Words of one slot's table lengths: one for each of [`policy::image::TABLES`].
-pub(crate) const TABLES: usize = 12;
+/// Words of one slot's table lengths: one for each of [`policy::image::TABLES`], and one more so that nothing is padded.
+pub(crate) const LENGTHS: usize = 14;
 /// Reasons that have a counter.
 pub(crate) const REASONS: usize = 64;
 /// Hooks that have counters: ingress and egress.
@@ -37,7 +37,7 @@ shared! {
     /// The word that decides everything.
     struct Live = "hr_live" { generation: u32, disarmed: u32, }
     /// What must be found again after a restart, for each half.
-    struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; TABLES], digest: [u8; 32], }
+    struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; LENGTHS], digest: [u8; 32], }
     /// A counter.
     struct Count = "hr_count" { packets: u64, bytes: u64, }
     /// One bit for each entry that a hash map might have.

@@ -25,7 +25,7 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 pub(crate) const VALUES: [&str; 6] = ["hr_live", "hr_gate", "hr_timeouts", "hr_cpus", "hr_image_even", "hr_image_odd"];
 
 /// In the order of `enum hr_setting`: where each table begins, what cuts an index to it, and the rest.
-const TABLES: [(TableId, &str); 12] = [
+const TABLES: [(TableId, &str); 13] = [
     (TableId::Root4, "ROOT4"),
     (TableId::Root6, "ROOT6"),
     (TableId::Chunks, "CHUNKS"),
@@ -38,6 +38,7 @@ const TABLES: [(TableId, &str); 12] = [
     (TableId::Vbase, "VBASE"),
     (TableId::Vcells, "VCELLS"),
     (TableId::Verdicts, "VERDICTS"),
+    (TableId::Limits, "LIMITS"),
 ];
 
 /// Tables of a fixed size have no setting that says how large they are.

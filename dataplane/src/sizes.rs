@@ -44,6 +44,7 @@ impl TableSizes {
             vcells_max: 32_768,
             verdicts_max: 8_192,
             rules_max: 8_192,
+            limits_max: 1_024,
         };
         TableSizes { image, flows: 4_096, fragments: 1_024, chunks_apart: true }
     }
@@ -68,7 +69,7 @@ impl TableSizes {
 }
 
 /// The tables in the order in which they lie in a half.
-const ORDER: [TableId; 12] = [
+const ORDER: [TableId; 13] = [
     TableId::Root4,
     TableId::Root6,
     TableId::Ports,
@@ -77,6 +78,7 @@ const ORDER: [TableId; 12] = [
     TableId::Pairs,
     TableId::Vbase,
     TableId::Verdicts,
+    TableId::Limits,
     TableId::Cells,
     TableId::Vcells,
     TableId::Skips,

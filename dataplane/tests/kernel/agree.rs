@@ -10,7 +10,9 @@ use dataplane::{
 use identity::Role;
 use policy::{
     CompileLimits, Decision, Direction, Flow, Image, Model, compile, evaluate,
-    image::{FLAG_ALLOW, FLAG_CUT, FLAG_KEEP, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_LOG},
+    image::{
+        FLAG_ALLOW, FLAG_CUT, FLAG_KEEP, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_LIMIT, FLAG_TRIAL_LOG,
+    },
     sample::{FlowSampler, SplitMix64, random_documents, random_members},
     validate,
 };
@@ -46,6 +48,7 @@ fn decision(image: &Image, answer: &BulkAnswer) -> Decision {
         observe,
         log: either(if observe { FLAG_TRIAL_LOG } else { FLAG_LOG }),
         keep: both(FLAG_ALLOW) && either(FLAG_KEEP) && !either(FLAG_CUT),
+        limited: both(FLAG_ALLOW) && either(if observe { FLAG_TRIAL_LIMIT } else { FLAG_LIMIT }),
     }
 }
 
