@@ -78,6 +78,18 @@ fn services_of_egress_rules_are_those_of_the_peers() {
     assert!(found.contains("this peer offers none of the services that rule \"r\" names"), "{found}");
 }
 
+/// The manual promises it of every example on the page.
+#[test]
+fn examples_of_the_manual_are_accepted() {
+    let page = include_str!("../../../docs/manual/policy-language.md");
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(examples.len() > 10);
+    for example in examples {
+        validate(&documents(example)).unwrap_or_else(|findings| panic!("{example}\n{findings}"));
+    }
+}
+
 #[test]
 fn rules_with_limits_are_bounded() {
     use crate::model::limits::LIMITS_MAX;

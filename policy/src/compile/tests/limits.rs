@@ -62,14 +62,18 @@ fn there_is_one_element_for_each_rule_with_limits_in_the_order_of_the_rules() {
     }
 }
 
-/// An image of a policy with these rules.
-fn image_of(rules: &str) -> Image {
+/// A policy with these rules.
+fn model_of(rules: &str) -> Model {
     let text = format!(
         "apiVersion: hedgerow/v1\nkind: Policy\nmetadata: {{name: p}}\n\
          spec: {{tier: platform, appliesTo: {{any: true}}, ingress: [{rules}]}}\n"
     );
     let documents = parse(&[SourceText { name: "p.yaml".to_owned(), text }]).unwrap();
-    compile(&validate(&documents).unwrap(), &[], &CompileLimits::default()).unwrap()
+    validate(&documents).unwrap()
+}
+
+fn image_of(rules: &str) -> Image {
+    compile(&model_of(rules), &[], &CompileLimits::default()).unwrap()
 }
 
 #[test]
@@ -94,6 +98,16 @@ fn the_identity_of_buckets_is_what_is_documented() {
     let bytes: Vec<u8> = words[..2].iter().flat_map(|word| word.to_le_bytes()).collect();
     assert_eq!(bytes, hash.as_ref()[..8]);
     assert_eq!(words[2..], [100_000_000, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn g18_more_rules_with_limits_than_there_is_room_for_are_refused() {
+    let rule = |name: &str| format!("{{name: {name}, action: allow, limits: {{packets: 1}}}}");
+    let model = model_of(&format!("{}, {}", rule("a"), rule("b")));
+    let error = compile(&model, &[], &CompileLimits { limits_max: 1, ..CompileLimits::default() }).unwrap_err();
+    let says =
+        "the compiled policy needs 2 rules with rate limits and there is room for 1; raise `limits_max` on every node";
+    assert!(error.to_string().starts_with(says), "{error}");
 }
 
 #[test]
