@@ -26,7 +26,7 @@ pub(crate) const KERNELS: &[Kernel] = &[Kernel {
 
 impl Kernel {
     /// The cells of its row in the manual.
-    pub(crate) fn row(&self) -> [&'static str; 5] {
+    pub(crate) fn cells(&self) -> [&'static str; 5] {
         [self.name, self.package, self.release, self.lacks, self.expected]
     }
 }
