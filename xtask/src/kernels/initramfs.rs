@@ -15,7 +15,7 @@ const INIT: &str = include_str!("init.sh");
 const FOLDERS: [&str; 4] = ["/proc", "/sys", "/dev", "/tmp"];
 /// What the tests read of the repository; they look for it where it was when they were built.
 const CORPUS: &str = "dataplane/tests/corpus";
-/// How much of what tests repeat they repeat in the guest, in percent: without acceleration a processor is some twenty times slower.
+/// How much of what tests repeat they repeat in the guest, in percent: without acceleration, everything takes several times as long.
 const SCALE_PERCENT: u32 = 5;
 
 /// Makes it.
