@@ -97,7 +97,7 @@ static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, 
     if (!reason) {
         reason = hr_by_policy(f, &half, &way, &p, found);
         if (!f->probe) {
-            hr_count_rules(f, way.slot, found);
+            hr_count_rules(f, bpf_get_smp_processor_id(), way.slot, found);
             if (p.frag)
                 hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
         }
