@@ -1,8 +1,9 @@
 //! The compiled programs: loading them with their maps, and running the probes.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -18,6 +19,7 @@ use crate::{
     enforcer::Hook,
     error::{JudgeError, OpenError},
     events::RING_BYTES,
+    failpoint::failpoint,
     pin::Pins,
     settings::{self, VALUES},
     sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, Placement},
@@ -53,6 +55,8 @@ pub(crate) const SPOOF_MAP_ENTRIES: usize = 2 * policy::guard::SPOOF_ENTRIES_MAX
 pub(crate) struct Object {
     ebpf: Ebpf,
     values: [OwnedFd; VALUES.len()],
+    /// Second copies of programs, where they were needed: see [`Self::copy_not_among`].
+    copies: BTreeMap<&'static str, OwnedFd>,
     /// The XDP program that this kernel takes.
     pub(crate) xdp: &'static str,
 }
@@ -75,7 +79,8 @@ impl Object {
         if xdp == XDP {
             load_program(&mut ebpf, XDP)?;
         }
-        Ok(Object { ebpf, values, xdp })
+        failpoint("loaded");
+        Ok(Object { ebpf, values, copies: BTreeMap::new(), xdp })
     }
 
     /// Another object file for the same maps.
@@ -129,6 +134,24 @@ impl Object {
         program.expect("the object has this program, and load() loaded it")
     }
 
+    /// A copy of a traffic control program that is none of those: a TCX hook takes each program only once (`bpf_mprog_attach` in
+    /// kernel/bpf/mprog.c), and to change its place without a gap it has to be there twice for a moment.
+    pub(crate) fn copy_not_among(&mut self, name: &'static str, there: &[u32]) -> io::Result<OwnedFd> {
+        let free = |copy: &OwnedFd| sys::object_id(copy).is_ok_and(|id| !there.contains(&id));
+        let loaded = self.program_fd(name).and_then(|fd| fd.as_fd().try_clone_to_owned());
+        if let Some(copy) = loaded.as_ref().ok().into_iter().chain(self.copies.get(name)).find(|copy| free(copy)) {
+            return copy.try_clone();
+        }
+        let program = self.tc_program(name);
+        if let Ok(first) = loaded {
+            // What is attached keeps the first copy in the kernel, whoever lets go of it here.
+            program.unload().map_err(io::Error::other)?;
+            self.copies.insert(name, first);
+        }
+        self.tc_program(name).load().map_err(|error| io::Error::other(with_sources(&error)))?;
+        self.program_fd(name)?.as_fd().try_clone_to_owned()
+    }
+
     /// Name and tag of each program that is loaded.
     pub(crate) fn tags(&self) -> Result<Vec<(String, u64)>, String> {
         let mut tags = Vec::new();
@@ -144,6 +167,11 @@ impl Object {
         Ok(tags)
     }
 
+    /// Whether the programs that are attached are pinned.
+    pub(crate) fn programs_pinned(&self, pins: &Pins) -> bool {
+        [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS].iter().all(|name| pins.program(name).exists())
+    }
+
     /// Pins the programs that are attached, replacing the pins of their predecessors.
     pub(crate) fn pin_programs(&self, pins: &Pins) -> Result<(), OpenError> {
         for name in [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
@@ -151,6 +179,7 @@ impl Object {
             let done = remove_if_there(&path).and_then(|()| sys::pin_object(self.program_fd(name)?, &path));
             done.map_err(|error| refused(name, &error))?;
         }
+        failpoint("programs-pinned");
         Ok(())
     }
 
@@ -268,7 +297,9 @@ fn make_map(pins: &Pins, name: &'static str, bytes: usize, entries: u32) -> Resu
         Some(libc::E2BIG) if bytes > IMAGE_BYTES_OLD_KERNELS_MAX => too_large(IMAGE_BYTES_OLD_KERNELS_MAX),
         _ => failed(error),
     })?;
+    failpoint("map-made");
     sys::pin_object(&map, &path).map_err(failed)?;
+    failpoint("map-pinned");
     Ok(map)
 }
 

@@ -8,6 +8,7 @@ use super::Attached;
 use crate::{
     enforcer::{Attachment, Hook},
     error::AttachError,
+    failpoint::failpoint,
     object::{Object, with_sources},
     pin::{self, Pins},
     sys::{self, LinkKind},
@@ -42,6 +43,7 @@ impl<'a> Site<'a> {
         if !alive || sys::update_link(&link, self.object.program_fd(program).ok()?).is_err() {
             return None;
         }
+        failpoint("link-updated");
         self.wanted.insert(name);
         Some(link)
     }
@@ -57,8 +59,10 @@ impl<'a> Site<'a> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let made = self.object.program_fd(program).and_then(|fd| {
             let link = sys::create_link(fd, self.interface.ifindex, kind)?;
+            failpoint("link-created");
             pin::remove(&path);
             sys::pin_object(&link, &path)?;
+            failpoint("link-pinned");
             Ok(link)
         });
         let link = made.map_err(|error| fault(program, self.interface, &attachment.to_string(), &error))?;
