@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod agree;
+mod child;
 mod corpus;
 mod guard;
 mod hammer;
@@ -10,5 +11,6 @@ mod killed;
 mod lab;
 mod outlive;
 mod state;
+mod streams;
 mod traffic;
 mod variants;
