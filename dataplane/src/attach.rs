@@ -213,6 +213,12 @@ impl Attached {
         self.programs.last().copied().unwrap_or(0)
     }
 
+    /// The programs of which a second copy is needed to change their place.
+    pub(crate) fn programs_of_tcx(&self) -> Vec<&'static str> {
+        let tcx = Tcx::of(self.hook.direction);
+        if self.attachment == Attachment::Tcx { vec![tcx.guard, tcx.policy] } else { Vec::new() }
+    }
+
     /// Where each link is pinned.
     fn pins(&self, pins: &Pins) -> Vec<PathBuf> {
         let directory = pins.links(self.hook.ifindex, &self.interface);
@@ -238,8 +244,12 @@ impl Attached {
         HookStatus { hook: self.hook, interface: self.interface.clone(), attachment: self.attachment, state }
     }
 
-    /// Removes what no pin removes.
+    /// Takes the programs off the hook.
     pub(crate) fn detach(self) {
+        // Somebody else may have been faster; then they are gone too.
+        self.links.iter().filter_map(|link| sys::detach_link(link).err()).for_each(|error| {
+            tracing::debug!(hook = %self.hook, %error, "a link was not attached any more");
+        });
         if self.attachment == Attachment::Clsact {
             clsact::detach(&self.interface, self.hook.direction);
         }

@@ -142,14 +142,24 @@ impl Object {
         if let Some(copy) = loaded.as_ref().ok().into_iter().chain(self.copies.get(name)).find(|copy| free(copy)) {
             return copy.try_clone();
         }
-        let program = self.tc_program(name);
-        if let Ok(first) = loaded {
+        self.load_again(name)?;
+        self.program_fd(name)?.as_fd().try_clone_to_owned()
+    }
+
+    /// Loads a second copy of one of these programs, if one has none yet: verifying takes long, and whoever has to change its place is
+    /// in a hurry.
+    pub(crate) fn load_a_copy(&mut self, mut names: impl Iterator<Item = &'static str>) -> io::Result<()> {
+        let without = names.find(|name| !self.copies.contains_key(name));
+        without.map_or(Ok(()), |name| self.load_again(name))
+    }
+
+    fn load_again(&mut self, name: &'static str) -> io::Result<()> {
+        if let Ok(first) = self.program_fd(name).and_then(|fd| fd.as_fd().try_clone_to_owned()) {
             // What is attached keeps the first copy in the kernel, whoever lets go of it here.
-            program.unload().map_err(io::Error::other)?;
+            self.tc_program(name).unload().map_err(io::Error::other)?;
             self.copies.insert(name, first);
         }
-        self.tc_program(name).load().map_err(|error| io::Error::other(with_sources(&error)))?;
-        self.program_fd(name)?.as_fd().try_clone_to_owned()
+        self.tc_program(name).load().map_err(|error| io::Error::other(with_sources(&error)))
     }
 
     /// Name and tag of each program that is loaded.

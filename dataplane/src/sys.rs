@@ -22,6 +22,7 @@ const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
@@ -216,6 +217,13 @@ pub(crate) fn create_link(program: &impl AsFd, ifindex: u32, kind: LinkKind) -> 
 pub(crate) fn update_link(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
     let mut attr = LinkUpdate { link_fd: raw(link)?, new_prog_fd: raw(program)?, ..LinkUpdate::default() };
     bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Takes the program of a link off its hook at once; a link that is only let go of is taken off a moment later.
+pub(crate) fn detach_link(link: &impl AsFd) -> io::Result<()> {
+    // The attributes of this command are the first word of those of an update.
+    let mut attr = LinkUpdate { link_fd: raw(link)?, ..LinkUpdate::default() };
+    bpf(BPF_LINK_DETACH, &mut attr).map(drop)
 }
 
 /// Pins an object at a path.

@@ -24,7 +24,8 @@ use failure::Failure;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo [--keep] [--revisions N]   the whole of it in network namespaces: forms, enforces, is hurt, heals; prints what it measured
-  test                            every check and test, those that need root included; installs what is missing and says so first
+  test [--long]                   every check and test, those that need root included; installs what is missing and says so first;
+                                  --long: ten times as many revisions flip under traffic
   kernels [NAME ...]              the packet tests under the kernels of distributions (Debian 12: 6.1), emulated; --tests PART for some
   bench NAME                      a measurement, in a release build; without a name it lists them (datapath, change, throughput, …)
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["demo", rest @ ..] => demo::play(rest),
-        ["test"] => test::run_all(),
+        ["test", rest @ ..] => test::run_words(rest),
         ["kernels", rest @ ..] => kernels::run_words(rest),
         ["bench", rest @ ..] => bench::run_named(rest),
         ["lab", rest @ ..] => lab::run_words(rest),

@@ -45,6 +45,7 @@ pub(crate) const BUILD: &[Need] = &[
 pub(crate) const LAB: &[Need] = &[
     program("iproute2", "ip", "network namespaces"),
     program("iproute2", "tc", "traffic control, which some tests turn against us"),
+    program("bpftool", "bpftool", "detaches programs, which some tests have repaired"),
     program("nftables", "nft", "cuts networks in the laboratory"),
     program("procps", "sysctl", "kernel parameters of a namespace"),
     program("keepalived", "keepalived", "the real VRRP"),

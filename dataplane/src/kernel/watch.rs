@@ -17,6 +17,9 @@ impl Kernel {
         }
         self.check_pins(&mut statuses)
             .map_err(|error| HookError::Pins { path: self.pins.bpffs().to_owned(), message: error.to_string() })?;
+        if let Err(error) = self.object.load_a_copy(self.attached.iter().flat_map(Attached::programs_of_tcx)) {
+            tracing::debug!(%error, "a copy to repair with could not be loaded; it is tried again");
+        }
         Ok(statuses)
     }
 

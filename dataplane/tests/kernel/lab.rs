@@ -230,3 +230,9 @@ pub(crate) fn run(command: &str) {
 pub(crate) fn ok(command: &str) -> bool {
     Command::new("sh").args(["-c", command]).output().unwrap().status.success()
 }
+
+/// What a command prints.
+pub(crate) fn output(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

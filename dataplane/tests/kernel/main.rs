@@ -5,6 +5,8 @@
 mod agree;
 mod child;
 mod corpus;
+mod detached;
+mod exchange;
 mod guard;
 mod hammer;
 mod killed;

@@ -8,7 +8,7 @@ use std::{
 use dataplane::{Attachment, Enforcer, HookState, Kernel, TableSizes, TcMode, XdpMode};
 use policy::Image;
 
-use crate::lab::{self, Lab, THERE_V4, activate, answers, deny_all, run, silent};
+use crate::lab::{self, Lab, THERE_V4, activate, answers, deny_all, silent};
 
 const CHILD: &str = "HEDGEROW_TEST_CHILD_BPFFS";
 
@@ -146,57 +146,4 @@ fn g6_a_stale_preparation_is_refused() {
     kernel.activate(other.clone()).unwrap();
     assert!(kernel.activate(other).is_err());
     assert_eq!(kernel.active().unwrap().revision, 2);
-}
-
-/// Takes away everything that has a link, and the filters if there are any.
-fn detach_all(lab: &Lab, filters: bool) {
-    let pins = lab.bpffs.join("hedgerow/links");
-    run(&format!("for pin in $(find {} -type f); do bpftool link detach pinned $pin; done", pins.display()));
-    if filters {
-        run(&format!("tc qdisc del dev {} clsact", lab::HERE));
-    }
-}
-
-#[test]
-fn g20_a_foreign_detach_is_noticed_and_repaired() {
-    if lab::skipped() {
-        return;
-    }
-    for (xdp, tc) in [(XdpMode::Auto, TcMode::Auto), (XdpMode::Off, TcMode::Clsact)] {
-        let lab = Lab::new();
-        let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
-        activate(&mut kernel, 1, &deny_all());
-        let states =
-            |kernel: &mut Kernel| kernel.check_hooks().unwrap().into_iter().map(|s| s.state).collect::<Vec<_>>();
-        assert_eq!(states(&mut kernel), [HookState::Attached, HookState::Attached]);
-        detach_all(&lab, kernel.attest().unwrap().hooks.iter().any(|hook| hook.attachment == Attachment::Clsact));
-        assert!(answers(THERE_V4), "detached");
-        let repaired = states(&mut kernel);
-        assert!(repaired.contains(&HookState::Repaired) && repaired.iter().all(HookState::attached), "{repaired:?}");
-        assert!(silent(THERE_V4));
-        assert_eq!(states(&mut kernel), [HookState::Attached, HookState::Attached]);
-        kernel.detach_all().unwrap();
-    }
-}
-
-#[test]
-fn g20_a_program_that_puts_itself_before_ours_is_noticed_and_put_behind() {
-    if lab::skipped_without_tcx() {
-        return;
-    }
-    let lab = Lab::new();
-    let mut ours = Kernel::open(lab::config(&lab, XdpMode::Off, TcMode::Auto)).unwrap();
-    activate(&mut ours, 1, &deny_all());
-    // A stranger, who also wants to be first.
-    let other = lab.bpffs.join("stranger");
-    std::fs::create_dir(&other).unwrap();
-    let config = dataplane::KernelConfig { bpffs: other, ..lab::config(&lab, XdpMode::Off, TcMode::Auto) };
-    let stranger = Kernel::open(config).unwrap();
-    assert!(!ours.attest().unwrap().holds());
-    let states = |kernel: &mut Kernel| kernel.check_hooks().unwrap().into_iter().map(|s| s.state).collect::<Vec<_>>();
-    assert_eq!(states(&mut ours), [HookState::Repaired, HookState::Repaired]);
-    assert_eq!(states(&mut ours), [HookState::Attached, HookState::Attached]);
-    assert!(ours.attest().unwrap().holds());
-    assert!(silent(THERE_V4));
-    drop(stranger);
 }
