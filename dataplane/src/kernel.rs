@@ -283,6 +283,10 @@ impl Enforcer for Kernel {
         self.generations.disarmed()
     }
 
+    fn enforces(&self) -> bool {
+        self.active().is_some() || self.is_waiting()
+    }
+
     fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
         self.look_at_hooks()
     }

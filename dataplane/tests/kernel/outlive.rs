@@ -123,7 +123,7 @@ fn g13_larger_tables_are_built_beside_and_exchanged_by_the_next_activation() {
     let larger = TableSizes { flows: 8_192, ..TableSizes::small() };
     let config = dataplane::KernelConfig { sizes: larger, ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
     let mut kernel = Kernel::open(config).unwrap();
-    assert!(kernel.is_waiting() && kernel.active().is_none());
+    assert!(kernel.is_waiting() && kernel.enforces() && kernel.active().is_none());
     assert!(silent(THERE_V4), "the old programs go on");
     activate(&mut kernel, 1, &deny_all());
     assert!(!kernel.is_waiting());
