@@ -146,6 +146,13 @@ impl Object {
         self.program_fd(name)?.as_fd().try_clone_to_owned()
     }
 
+    /// Whether a program is a copy of this one that was loaded here.
+    pub(crate) fn is_copy(&self, name: &str, id: u32) -> bool {
+        let loaded = self.program_fd(name).and_then(sys::object_id);
+        loaded.is_ok_and(|loaded| loaded == id)
+            || self.copies.get(name).is_some_and(|copy| sys::object_id(copy).is_ok_and(|copy| copy == id))
+    }
+
     /// Loads a second copy of one of these programs, if one has none yet: verifying takes long, and whoever has to change its place is
     /// in a hurry.
     pub(crate) fn load_a_copy(&mut self, mut names: impl Iterator<Item = &'static str>) -> io::Result<()> {

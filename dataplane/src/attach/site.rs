@@ -39,11 +39,12 @@ impl<'a> Site<'a> {
     pub(super) fn adopt(&mut self, program: &str, name: &'static str) -> Option<OwnedFd> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let link = sys::open_pinned(&path).ok()?;
-        let alive = sys::link_info(&link).is_ok_and(|info| info.ifindex == self.interface.ifindex);
-        if !alive || sys::update_link(&link, self.object.program_fd(program).ok()?).is_err() {
-            return None;
+        let info = sys::link_info(&link).ok().filter(|info| info.ifindex == self.interface.ifindex)?;
+        // To exchange a program for its like would only cost time.
+        if !self.object.is_copy(program, info.program_id) {
+            sys::update_link(&link, self.object.program_fd(program).ok()?).ok()?;
+            failpoint("link-updated");
         }
-        failpoint("link-updated");
         self.wanted.insert(name);
         Some(link)
     }
