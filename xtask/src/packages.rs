@@ -44,8 +44,6 @@ pub(crate) const BUILD: &[Need] = &[
 /// To run the laboratory: the demonstration and the end-to-end tests.
 pub(crate) const LAB: &[Need] = &[
     program("iproute2", "ip", "network namespaces"),
-    program("iproute2", "tc", "traffic control, which some tests turn against us"),
-    program("bpftool", "bpftool", "detaches programs, which some tests have repaired"),
     program("nftables", "nft", "cuts networks in the laboratory"),
     program("procps", "sysctl", "kernel parameters of a namespace"),
     program("keepalived", "keepalived", "the real VRRP"),
