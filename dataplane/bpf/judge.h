@@ -41,11 +41,12 @@ static __always_inline u32 hr_before_policy(const struct hr_frame *f, const stru
         return HR_NONE;
     if (!p->problem) {
         if (p->frag == HR_FRAG_LATER)
-            return hr_fragment_follow(p, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
-        reason = hr_ask_guard(gate, p, f->hook, f->probe);
+            reason = hr_fragment_follow(p, f->hook, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
+        else
+            reason = hr_ask_guard(gate, p, f->hook, f->probe);
         if (reason) {
-            if (p->frag && !f->probe)
-                hr_fragment_remember(p, 0, true, true);
+            if (p->frag == HR_FRAG_FIRST && !f->probe)
+                hr_fragment_remember(p, 0, f->hook, true, true);
             return reason;
         }
     }
@@ -112,7 +113,7 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
         return reason;
     if (p->problem)
         return p->problem;
-    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, false) : HR_NONE;
+    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, f->hook, false) : HR_NONE;
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
@@ -132,7 +133,7 @@ static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struc
         if (!f->probe) {
             hr_count_rules(f, way.slot, found);
             if (p.frag)
-                hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
+                hr_fragment_remember(&p, generation, f->hook, reason < HR_DROP_FIRST, false);
         }
     }
     if (!f->probe && hr_telling_of(&p, found, reason))

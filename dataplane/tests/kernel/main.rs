@@ -4,6 +4,7 @@
 
 mod agree;
 mod corpus;
+mod fragments;
 mod guard;
 mod hammer;
 mod killed;

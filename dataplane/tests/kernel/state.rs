@@ -18,7 +18,7 @@ const BACKEND: &str = "10.9.0.5";
 const NODE: &str = "10.9.0.1";
 
 /// Everything is denied but: clients to the VIP at 443, and this node to the backends at 8080 and by UDP at 53.
-fn image(extra: &str) -> Image {
+pub(crate) fn image(extra: &str) -> Image {
     let text = format!(
         "
 apiVersion: hedgerow/v1
