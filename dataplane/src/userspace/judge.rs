@@ -160,7 +160,9 @@ impl Way<'_> {
         let mid_flow = packet.protocol == TCP && packet.flags & SYN == 0;
         if self.hook.direction == Direction::Ingress && mid_flow && self.world.timeouts.pickup {
             let rules = by_reverse(image, packet, observed)?;
-            self.pick_up(image, packet, rules);
+            if classify(image, packet, true).keep() {
+                self.keep_picked_up(packet, rules);
+            }
             return Some((Reason::PickedUp, rules));
         }
         None
@@ -215,7 +217,8 @@ impl Way<'_> {
         Some((reason, entry.rules))
     }
 
-    fn pick_up(&mut self, image: &Image, packet: &Packet, rules: (u32, u32)) {
+    /// Only a rule that keeps its flows wants an entry: the reversed tuple says yes to the next segment too.
+    fn keep_picked_up(&mut self, packet: &Packet, rules: (u32, u32)) {
         if self.probe {
             return;
         }
@@ -224,7 +227,7 @@ impl Way<'_> {
             seen_s: self.world.now_s(),
             rules,
             opener_is_b: !source_is_b(packet),
-            keep: classify(image, packet, true).keep(),
+            keep: true,
             answered: true,
             closing: packet.flags & (FIN | RST) != 0,
         };
