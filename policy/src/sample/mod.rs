@@ -6,6 +6,7 @@
 
 mod documents;
 mod flows;
+mod sync;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +14,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use documents::random_documents;
 pub use flows::{FlowSampler, random_flow};
+pub use sync::{SyncWorld, near_an_entry, random_channels};
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): one word of state, good enough to choose test cases.
 #[derive(Clone, Debug)]
