@@ -8,7 +8,7 @@ use crate::{
     clock,
     enforcer::{
         Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookState, HookStatus, Judgement,
-        KernelConfig, Prepared,
+        KernelConfig, Prepared, XdpMode,
     },
     error::{
         ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
@@ -33,6 +33,7 @@ pub struct Kernel {
     pins: Pins,
     interfaces: Vec<LocalInterface>,
     ways: Ways,
+    vlans: vlan::Children,
     generations: Generations,
     counts: RuleCounts,
     guard: GuardMaps,
@@ -54,6 +55,7 @@ impl Kernel {
     /// # Errors
     /// What was enforced before is still enforced.
     pub fn open(config: KernelConfig) -> Result<Kernel, OpenError> {
+        let vlans = vlan::children(&config.interfaces).map_err(|source| OpenError::Links { source })?;
         let placement = Placement { sizes: config.sizes, cpus: possible_cpus() };
         let pins = Pins::prepare(&config.bpffs, placement.fingerprint())?;
         let mut object = Object::load(&pins, &placement)?;
@@ -66,15 +68,13 @@ impl Kernel {
             waiting: false,
             attached: Vec::new(),
             ways: Ways { xdp: config.xdp, tc: config.tc },
+            vlans,
             interfaces: config.interfaces,
             object,
             pins,
         };
         kernel.set_timeouts(&config.timeouts)?;
-        kernel
-            .guard
-            .set_vlans(&vlan::children(&kernel.interfaces))
-            .map_err(|error| program_fault("hr_vlan", &error))?;
+        kernel.guard.set_vlans(&kernel.vlans).map_err(|error| program_fault("hr_vlan", &error))?;
         kernel.waiting = kernel.generations.generation() == 0 && kernel.pins.others_enforce();
         if !kernel.waiting {
             kernel.attach()?;
@@ -116,7 +116,8 @@ impl Kernel {
     fn attach(&mut self) -> Result<(), OpenError> {
         let mut attached = Vec::new();
         for interface in &self.interfaces {
-            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, self.ways)?);
+            let ways = ways_at(self.ways, &self.vlans, interface);
+            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, ways)?);
         }
         self.attached = attached;
         attach::drop_others(&self.pins, &self.interfaces);
@@ -283,7 +284,8 @@ impl Kernel {
         let mut statuses = before.iter().map(state_of).collect::<Vec<_>>();
         let lost = shadowed.iter().map(|attached| attached.status(HookState::Repaired)).collect::<Vec<_>>();
         shadowed.into_iter().for_each(|attached| attached.withdraw(&self.pins));
-        match attach::attach_interface(&mut self.object, &self.pins, interface, self.ways) {
+        let ways = ways_at(self.ways, &self.vlans, interface);
+        match attach::attach_interface(&mut self.object, &self.pins, interface, ways) {
             Ok(now) => {
                 let state = |attached: &Attached| {
                     let was_there = statuses.iter().any(|s| s.hook == attached.hook && s.state.attached());
@@ -303,6 +305,12 @@ impl Kernel {
             }
         }
     }
+}
+
+/// What arrives with a tag is one of the VLAN's device, and XDP may not see the tag: where VLANs of ours are carried, traffic control judges,
+/// whatever is configured.
+fn ways_at(ways: Ways, vlans: &vlan::Children, interface: &LocalInterface) -> Ways {
+    if vlan::carries(vlans, interface.ifindex) { Ways { xdp: XdpMode::Off, ..ways } } else { ways }
 }
 
 fn state_of(attached: &Attached) -> HookStatus {

@@ -7,7 +7,7 @@
 //!   generation guard_maps gate   the tables that packets read
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
-//!   abi settings sizes elf clock vlan sys   what C and Rust share; what the kernel offers
+//!   abi settings sizes elf clock links vlan sys   what C and Rust share; what the kernel offers
 //! ```
 
 mod abi;
@@ -23,6 +23,7 @@ mod gate;
 mod generation;
 mod guard_maps;
 mod kernel;
+mod links;
 mod object;
 mod pin;
 mod reason;
@@ -41,7 +42,7 @@ pub use enforcer::{
 };
 pub use error::{
     ActivateError, AttachError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError,
-    JudgeError, OpenError, PrepareError,
+    JudgeError, NoEthernet, OpenError, PrepareError,
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};

@@ -7,7 +7,8 @@ use policy::{Direction, LocalInterface};
 use super::Attached;
 use crate::{
     enforcer::{Attachment, Hook},
-    error::AttachError,
+    error::{AttachError, NoEthernet},
+    links,
     object::{Object, with_sources},
     pin::{self, Pins},
     sys::{self, LinkKind},
@@ -28,6 +29,10 @@ impl<'a> Site<'a> {
         pins: &'a Pins,
         interface: &'a LocalInterface,
     ) -> Result<Site<'a>, AttachError> {
+        let link = links::one(interface.ifindex).map_err(|error| fault("link", interface, "rtnetlink", &error))?;
+        if !link.carries_ethernet() {
+            return Err(fault("link", interface, "link type", &NoEthernet { kind: link.kind }));
+        }
         let made = std::fs::create_dir_all(pins.links(interface.ifindex, &interface.name));
         made.map_err(|error| fault("link", interface, "pin", &error))?;
         Ok(Site { object, pins, interface, wanted: BTreeSet::new() })

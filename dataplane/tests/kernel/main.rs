@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod agree;
+mod channels;
 mod corpus;
 mod fragments;
 mod guard;
 mod hammer;
 mod killed;
 mod lab;
+mod links;
 mod outlive;
 mod state;
 mod traffic;
