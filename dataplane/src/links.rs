@@ -220,7 +220,7 @@ mod tests {
         let parent = attribute(IFLA_LINK, &2u32.to_ne_bytes());
         let name = attribute(3, b"eth0.5\0");
         let mut bytes = new_link(1, 2, &[attribute(3, b"eth0\0")]);
-        bytes.extend(new_link(1, 7, &[name.clone(), parent.clone(), vlan_info(5)]));
+        bytes.extend(new_link(1, 7, &[name, parent.clone(), vlan_info(5)]));
         // One end of a veth pair has a link too, and one whose parent is elsewhere has none here.
         let veth = attribute(IFLA_LINKINFO, &attribute(IFLA_INFO_KIND, b"veth\0"));
         bytes.extend(new_link(1, 8, &[parent.clone(), veth]));

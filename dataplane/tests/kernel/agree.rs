@@ -198,7 +198,7 @@ fn random_guard(sampler: &FlowSampler, random: &mut SplitMix64, ifindex: u32) ->
     }
     let sources: BTreeSet<IpAddr> = flows.iter().map(|flow| flow.src).collect();
     let home =
-        |addr: IpAddr| SpoofEntry { addr, ifindex_allowed: ifindex + u32::from(addr.to_string().len() % 2 == 0) };
+        |addr: IpAddr| SpoofEntry { addr, ifindex_allowed: ifindex + u32::from(addr.to_string().ends_with('1')) };
     guard.spoof = sources.into_iter().map(home).collect();
     (guard, flows)
 }
