@@ -218,18 +218,20 @@ fn an_inbound_flood_makes_no_entries() {
         return;
     }
     let mut bed = Bed::new(&servers(""));
-    let opened = flow((NODE, 40_000), (BACKEND, 53), 17);
-    bed.leaves(&opened, 0).unwrap();
+    // None is asked for while the flood lasts: an entry that is used is not the first to give way.
+    let opened: Vec<Flow> = (40_000..40_100).map(|port| flow((NODE, port), (BACKEND, 53), 17)).collect();
+    opened.iter().for_each(|flow| bed.leaves(flow, 0).unwrap());
     // More than the table holds, allowed and refused ones, of both directions' ingress.
     for port in 1..=20_000 {
         bed.arrives(&flow((CLIENT, port), (VIP, 443), 6), SYN);
-        bed.arrives(&flow((BACKEND, port), (NODE, 40_000), 17), 0);
+        bed.arrives(&flow((BACKEND, port), (NODE, 39_999), 17), 0);
         // Bare ACKs that look like answers to what this node may open: each could be of a flow from before a fail-over.
         bed.arrives(&flow((BACKEND, 8080), (NODE, port), 6), ACK);
     }
     let mid_flow = flow((BACKEND, 8080), (NODE, 30_000), 6);
     assert_eq!(bed.ask(Direction::Ingress, &mid_flow, ACK), Reason::PickedUp);
-    assert_eq!(bed.ask(Direction::Ingress, &opened.reverse(), 0), Reason::Established);
+    let there = |flow: &&Flow| bed.ask(Direction::Ingress, &flow.reverse(), 0) == Reason::Established;
+    assert_eq!(opened.iter().filter(there).count(), opened.len());
 }
 
 #[test]
