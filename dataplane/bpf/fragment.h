@@ -46,8 +46,7 @@ __noinline int hr_fragment_remember(const struct hr_packet *p, u32 generation, u
 __noinline u32 hr_fragment_follow(const struct hr_packet *p, u8 hook, bool sync) {
     struct hr_fragment_key key = {};
     struct hr_fragment *first;
-    struct hr_timeouts *t;
-    u32 zero = 0;
+    const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
 
     if (!p)
         return HR_FRAGMENT_UNKNOWN;
@@ -56,8 +55,7 @@ __noinline u32 hr_fragment_follow(const struct hr_packet *p, u8 hook, bool sync)
         first = bpf_map_lookup_elem(&hr_sync_fragments, &key);
     else
         first = bpf_map_lookup_elem(&hr_fragments, &key);
-    t = bpf_map_lookup_elem(&hr_timeouts, &zero);
-    if (!first || !t || hr_tick() - first->seen > t->fragment)
+    if (!first || hr_tick() - first->seen > t->fragment)
         return HR_FRAGMENT_UNKNOWN;
     if (p->frag_start < first->first_len)
         return HR_FRAGMENT_OVERLAP;

@@ -32,18 +32,11 @@ static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type) {
     }
 }
 
-static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *end) {
-    struct tcphdr *tcp = hr_bytes(data, end, p->at, sizeof(*tcp));
-    u32 header;
+/* What is judged of a TCP header beside its ports. */
+static __always_inline void hr_judge_tcp(struct hr_packet *p, const struct tcphdr *tcp) {
+    u32 header = tcp->doff * 4;
 
-    if (!tcp) {
-        p->problem = HR_TRUNCATED;
-        return;
-    }
-    p->sport = bpf_ntohs(tcp->source);
-    p->dport = bpf_ntohs(tcp->dest);
     p->flags = ((u8 *)tcp)[13];
-    header = tcp->doff * 4;
     if (header < sizeof(*tcp))
         p->problem = HR_BAD_HEADER;
     else if (header > p->payload)
@@ -51,6 +44,18 @@ static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *
     else if (!(p->flags & (HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)) ||
              ((p->flags & HR_TCP_SYN) && (p->flags & (HR_TCP_FIN | HR_TCP_RST))))
         p->problem = HR_BAD_TCP_FLAGS;
+}
+
+static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *end) {
+    struct tcphdr *tcp = hr_bytes(data, end, p->at, sizeof(*tcp));
+
+    if (!tcp) {
+        p->problem = HR_TRUNCATED;
+        return;
+    }
+    p->sport = bpf_ntohs(tcp->source);
+    p->dport = bpf_ntohs(tcp->dest);
+    hr_judge_tcp(p, tcp);
 }
 
 static __always_inline void hr_parse_udp(struct hr_packet *p, void *data, void *end) {

@@ -93,11 +93,9 @@ static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_f
 }
 
 static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr_packet *p, u32 tick) {
-    u32 zero = 0, limit;
-    struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
+    const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
+    u32 limit;
 
-    if (!t)
-        return false;
     if (p->protocol == HR_TCP)
         limit = flow->closing ? t->tcp_closing : flow->answered ? t->tcp : t->tcp_opening;
     else if (p->protocol == HR_UDP)
@@ -108,10 +106,9 @@ static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr
 }
 
 static __always_inline bool hr_pickup_on(void) {
-    u32 zero = 0;
-    struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
+    const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
 
-    return t && t->pickup;
+    return t->pickup;
 }
 
 static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {

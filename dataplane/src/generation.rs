@@ -9,7 +9,7 @@ use policy::{
 };
 
 use crate::{
-    abi::{Count as Cell, HOOKS, Live, Meta, REASONS},
+    abi::{Count as Cell, Cpu, Live, Meta, REASONS},
     enforcer::{Active, Count},
     error::OpenError,
     object::Object,
@@ -28,15 +28,19 @@ const LIVE_DISARMED: usize = std::mem::offset_of!(Live, disarmed) / 4;
 const CHUNK_WORDS: usize = 256;
 /// Words of a counter.
 const COUNT_WORDS: usize = size_of::<Cell>() / 4;
+const CPU_WORDS: usize = size_of::<Cpu>() / 4;
+/// 64-bit words from the start of a processor's counters to those of the events that it could not tell.
+const CPU_LOST: usize = std::mem::offset_of!(Cpu, lost) / 8;
 
 /// The tables that packets read, and the counters.
 pub(crate) struct Generations {
     live: Mapped,
     meta: Mapped,
-    image: Mapped,
+    /// Of even and of odd generations.
+    images: [Mapped; 2],
     chunks: Mapped,
     rules: Mapped,
-    reasons: Mapped,
+    cpus: Mapped,
     placement: Placement,
     grace: Grace,
 }
@@ -57,10 +61,13 @@ impl Generations {
         Ok(Generations {
             live: object.mapped("hr_live", LIVE_WORDS)?,
             meta: object.mapped("hr_meta", 2 * META_WORDS)?,
-            image: object.mapped("hr_image", 2 * placement.image_words())?,
+            images: [
+                object.mapped("hr_image_even", placement.image_words())?,
+                object.mapped("hr_image_odd", placement.image_words())?,
+            ],
             chunks: object.mapped("hr_chunks", (2 * placement.chunk_words()).max(CHUNK_WORDS))?,
             rules: object.mapped("hr_rules", 2 * cpus * rules * COUNT_WORDS)?,
-            reasons: object.mapped("hr_reasons", cpus * HOOKS * REASONS * COUNT_WORDS)?,
+            cpus: object.mapped("hr_cpus", placement.cpus() * CPU_WORDS)?,
             placement,
             grace: Grace::Due,
         })
@@ -177,7 +184,7 @@ impl Generations {
             TableId::Chunks if !self.placement.chunks_inside() => {
                 self.chunks.read(slot * self.placement.chunk_words(), length)
             }
-            _ => self.image.read(slot * self.placement.image_words() + self.placement.offset(table), length),
+            _ => self.images[slot].read(self.placement.offset(table), length),
         }
     }
 
@@ -186,7 +193,7 @@ impl Generations {
             TableId::Chunks if !self.placement.chunks_inside() => {
                 (&mut self.chunks, slot * self.placement.chunk_words())
             }
-            _ => (&mut self.image, slot * self.placement.image_words() + self.placement.offset(table)),
+            _ => (&mut self.images[slot], self.placement.offset(table)),
         }
     }
 
@@ -234,9 +241,15 @@ impl Generations {
     pub(crate) fn reason_count(&self, hook: usize, reason: u32) -> Count {
         let mut count = Count::default();
         for cpu in 0..self.placement.cpus as usize {
-            count += read_count(&self.reasons, (cpu * HOOKS + hook) * REASONS + reason as usize);
+            let first = cpu * CPU_WORDS / COUNT_WORDS;
+            count += read_count(&self.cpus, first + hook * REASONS + reason as usize);
         }
         count
+    }
+
+    /// Flow events that could not be told.
+    pub(crate) fn events_lost(&self) -> u64 {
+        (0..self.placement.cpus as usize).map(|cpu| self.cpus.load64(cpu * CPU_WORDS / 2 + CPU_LOST)).sum()
     }
 }
 

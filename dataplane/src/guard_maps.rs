@@ -196,7 +196,6 @@ fn join(entry: &JoinEntry) -> (JoinKey, JoinValue) {
 }
 
 const _: () = assert!(std::mem::offset_of!(Gate, guard) == GATE_WORDS * 8);
-const _: () = assert!(std::mem::offset_of!(Gate, spoof) == 2 * GATE_WORDS * 8);
 const _: () = assert!(JOIN_PORT_WORD * 4 == gate::WORDS * 8);
 
 #[cfg(test)]

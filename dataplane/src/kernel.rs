@@ -110,7 +110,7 @@ impl Kernel {
     }
 
     pub(crate) fn with_settings(&self, object: &[u8]) -> Vec<u8> {
-        crate::settings::written_into(object, self.generations.placement())
+        self.object.with_settings(object, self.generations.placement())
     }
 
     fn attach(&mut self) -> Result<(), OpenError> {
@@ -238,7 +238,7 @@ impl Enforcer for Kernel {
     }
 
     fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
-        self.events.take(max)
+        Ok(FlowEvents { events: self.events.take(max), lost: self.generations.events_lost() })
     }
 
     fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {

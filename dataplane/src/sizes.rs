@@ -44,6 +44,7 @@ impl TableSizes {
             vcells_max: 32_768,
             verdicts_max: 8_192,
             rules_max: 8_192,
+            limits_max: 1_024,
         };
         TableSizes { image, flows: 4_096, fragments: 1_024, chunks_apart: true }
     }
@@ -68,7 +69,7 @@ impl TableSizes {
 }
 
 /// The tables in the order in which they lie in a half.
-const ORDER: [TableId; 12] = [
+const ORDER: [TableId; 13] = [
     TableId::Root4,
     TableId::Root6,
     TableId::Ports,
@@ -77,6 +78,7 @@ const ORDER: [TableId; 12] = [
     TableId::Pairs,
     TableId::Vbase,
     TableId::Verdicts,
+    TableId::Limits,
     TableId::Cells,
     TableId::Vcells,
     TableId::Skips,
@@ -115,6 +117,11 @@ impl Placement {
     /// Rules for which there is a counter.
     pub(crate) fn rules(&self) -> usize {
         self.sizes.rules().next_power_of_two()
+    }
+
+    /// Processors for which there are counters: programs cut their number to a power of two.
+    pub(crate) fn cpus(&self) -> usize {
+        (self.cpus as usize).next_power_of_two()
     }
 
     /// Words for which a table has room.

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::build::{cargo, repository};
 use crate::failure::Failure;
 use crate::machine::{self, Root};
-use crate::packages::{self, BUILD, LAB, STYLE};
+use crate::packages::{self, BUILD, DATA_PATH, LAB, STYLE};
 use crate::shell::{output, run, run_lines, say};
 use crate::summary::Summary;
 use crate::tidy;
@@ -15,7 +15,7 @@ use crate::tidy;
 pub(crate) fn run_all() -> Result<(), Failure> {
     let root = Root::find();
     let mut summary = Summary::default();
-    let installed = packages::install(root, &[BUILD, LAB, STYLE]);
+    let installed = packages::install(root, &[BUILD, LAB, DATA_PATH, STYLE]);
     if let Err(failure) = &installed {
         if root != Root::No {
             return installed;

@@ -21,10 +21,11 @@ use crate::{
     lab::{self, HERE_V4, THERE_V4},
 };
 
-/// Revisions that flip; `HEDGEROW_TEST_FLIPS` sets another number.
+/// Revisions that flip, before `lab::scaled`; `HEDGEROW_TEST_FLIPS` sets another number.
 const FLIPS: u64 = 1_000;
-/// After so many flips the process's part is taken up anew.
-const RESTART_EVERY: u64 = 100;
+/// After so many flips the process's part is taken up anew, or sooner, for there are so many such restarts at least.
+const RESTART_EVERY_MAX: u64 = 100;
+const RESTARTS_MIN: u64 = 10;
 pub(crate) const ALLOWED_PORT: u16 = 9_001;
 pub(crate) const DENIED_PORT: u16 = 9_002;
 /// Between packets, so that it is not the sockets that lose them.
@@ -32,7 +33,7 @@ const PACE: Duration = Duration::from_micros(300);
 const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
 
 fn flips() -> u64 {
-    std::env::var("HEDGEROW_TEST_FLIPS").ok().and_then(|text| text.parse().ok()).unwrap_or(FLIPS)
+    std::env::var("HEDGEROW_TEST_FLIPS").ok().and_then(|text| text.parse().ok()).unwrap_or(lab::scaled(FLIPS))
 }
 
 /// Two images that say the same about the hammered ports and differ in everything else.
@@ -59,7 +60,7 @@ spec:
     ))
 }
 
-/// A socket whose buffer holds everything that may come.
+/// A socket whose buffer holds everything that comes between two revisions.
 fn receiver(port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((HERE_V4, port)).unwrap();
     set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER_BYTES).unwrap();
@@ -67,14 +68,15 @@ fn receiver(port: u16) -> UdpSocket {
     socket
 }
 
-/// The numbers that have arrived.
-fn drain(socket: &UdpSocket) -> Vec<u64> {
+/// Takes the numbers that have arrived since the last time. What waits in sockets counts against the memory that the kernel gives to all
+/// of them, and beyond it the kernel drops.
+fn drain(sockets: &[UdpSocket; 3], arrived: &mut [Vec<u64>; 3]) {
     let mut bytes = [0; 8];
-    let mut numbers = Vec::new();
-    while socket.recv(&mut bytes).is_ok() {
-        numbers.push(u64::from_le_bytes(bytes));
+    for (socket, numbers) in sockets.iter().zip(arrived) {
+        while socket.recv(&mut bytes).is_ok() {
+            numbers.push(u64::from_le_bytes(bytes));
+        }
     }
-    numbers
 }
 
 fn send_until(stop: &AtomicBool, sent: &AtomicU64) {
@@ -110,6 +112,7 @@ fn g0_nothing_is_lost_and_nothing_gets_in_while_revisions_flip() {
     let mut kernel = bed.kernel.take().unwrap();
     lab::activate(&mut kernel, 1, &images[0]);
     let sockets = [receiver(CLUSTER_PORT), receiver(ALLOWED_PORT), receiver(DENIED_PORT)];
+    let mut arrived = [Vec::new(), Vec::new(), Vec::new()];
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let namespace = bed.lab.peer_namespace();
     let mut kernel = thread::scope(|scope| {
@@ -117,19 +120,22 @@ fn g0_nothing_is_lost_and_nothing_gets_in_while_revisions_flip() {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
             send_until(&stop, &sent);
         });
+        let restart_every = flips().div_ceil(RESTARTS_MIN).min(RESTART_EVERY_MAX);
         for round in 1..=flips() {
             let owed = bed.owed.clone();
             let prepared = kernel.prepare(round, &images[usize::try_from(round % 2).unwrap()], &owed).unwrap();
             kernel.activate(prepared).unwrap();
-            if round % RESTART_EVERY == 0 {
-                kernel = restart(kernel, &bed, round / RESTART_EVERY);
+            drain(&sockets, &mut arrived);
+            if round % restart_every == 0 {
+                kernel = restart(kernel, &bed, round / restart_every);
             }
         }
         stop.store(true, Ordering::Relaxed);
         kernel
     });
     let sent = sent.load(Ordering::Relaxed);
-    let [channel, allowed, denied] = sockets.each_ref().map(drain);
+    drain(&sockets, &mut arrived);
+    let [channel, allowed, denied] = arrived;
     assert!(kernel.attest().unwrap().holds());
     assert_eq!(denied, [0; 0], "denied packets got in");
     let all: Vec<u64> = (0..sent).collect();

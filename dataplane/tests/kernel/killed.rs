@@ -5,7 +5,7 @@ use std::{
     net::UdpSocket,
     process::{Child, Command},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
@@ -20,9 +20,11 @@ use crate::{
 
 const CHILD: &str = "HEDGEROW_TEST_FLIPPING_BPFFS";
 const SIZE: &str = "HEDGEROW_TEST_FLIPPING_FLOWS";
+/// Kills, before `lab::scaled`, and at least: two with tables of another size.
 const KILLS: u64 = 12;
-/// A child is killed after so long at most; opening takes about half of it.
-const LIFE_MAX: Duration = Duration::from_millis(2_500);
+const KILLS_MIN: u64 = 6;
+/// A child is killed after so many times the time that opening takes here, at most.
+const LIFE_OPENINGS_MAX: u32 = 2;
 const SEED: u64 = 20_261_122;
 
 /// Not a test of its own: the process that is killed.
@@ -89,12 +91,15 @@ fn g13_killed_at_any_moment_it_goes_on_enforcing() {
     let mut kernel = bed.kernel.take().unwrap();
     lab::activate(&mut kernel, 1, &image(0));
     drop(kernel);
+    let begun = Instant::now();
+    drop(lab::open(&bed.lab));
+    let life_max = begun.elapsed() * LIFE_OPENINGS_MAX;
     let mut random = SplitMix64::new(SEED);
-    for kill in 0..KILLS {
+    for kill in 0..lab::scaled(KILLS).max(KILLS_MIN) {
         // Tables of the same size, and every third time of another one.
         let flows = if kill % 3 == 2 { 8_192 } else { 4_096 };
         let mut child = child(&bed.lab, flows);
-        let life = Duration::from_millis(random.below(usize::try_from(LIFE_MAX.as_millis()).unwrap()) as u64);
+        let life = Duration::from_millis(random.below(usize::try_from(life_max.as_millis()).unwrap()) as u64);
         thread::sleep(life);
         child.kill().unwrap();
         child.wait().unwrap();
