@@ -38,6 +38,8 @@
 /* IPv6 extension headers walked before the transport header. */
 #define HR_EXTENSIONS_MAX 6
 #define HR_VLAN_TAGS_MAX 2
+/* Offset of a quoted packet in the frame, in bytes: its longest IP header still ends below 0x400. */
+#define HR_QUOTED_AT_MAX 0x3c0
 
 /* An IPv4 address is kept as the IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). */
 #define HR_MAPPED 0x0000ffff00000000ULL

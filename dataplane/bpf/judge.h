@@ -10,11 +10,12 @@ static __always_inline u32 hr_before_policy(const struct hr_frame *f, const stru
 
     if (!p->problem) {
         if (p->frag == HR_FRAG_LATER)
-            return hr_fragment_follow(p, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
-        reason = hr_ask_guard(gate, p, f->hook, f->probe);
+            reason = hr_fragment_follow(p, f->hook, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
+        else
+            reason = hr_ask_guard(gate, p, f->hook, f->probe);
         if (reason) {
-            if (p->frag && !f->probe)
-                hr_fragment_remember(p, 0, true, true);
+            if (p->frag == HR_FRAG_FIRST && !f->probe)
+                hr_fragment_remember(p, 0, f->hook, true, true);
             return reason;
         }
     }
@@ -81,7 +82,7 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
         return reason;
     if (p->problem)
         return p->problem;
-    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, false) : HR_NONE;
+    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, f->hook, false) : HR_NONE;
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the program. */
@@ -99,7 +100,7 @@ static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, 
         if (!f->probe) {
             hr_count_rules(f, bpf_get_smp_processor_id(), way.slot, found);
             if (p.frag)
-                hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
+                hr_fragment_remember(&p, generation, f->hook, reason < HR_DROP_FIRST, false);
         }
     }
     if (!f->probe && hr_telling_of(&p, found, reason))

@@ -32,6 +32,7 @@ struct hr_packet {
     u16 vid;
     u16 frag_start; /* offset of a later fragment, in bytes */
     u16 at;         /* offset of the transport header in the frame */
+    u16 frag_len;   /* bytes of the datagram that a fragment carries, IPv6 extension headers behind its own included */
     u8 protocol;
     u8 v6;
     u8 ttl;

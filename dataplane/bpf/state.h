@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes).
- * What arrives makes no entry but for mid-flow segments after a fail-over; so a flood cannot fill the table.
+ * What arrives makes no entry but for rules that keep their flows; so a flood cannot fill the table (ADR 0016).
  */
 #ifndef HR_STATE_H
 #define HR_STATE_H
@@ -176,7 +176,8 @@ static __always_inline bool hr_enough(const struct hr_way *way, const struct hr_
     return way->observed ? hr_allows(found) && hr_allows_trial(found) : hr_allows(found);
 }
 
-/* 5a: leaving as the answer to an allowed inbound flow: no state. 5c: picked up mid-flow: makes an entry. */
+/* 5a: leaving as the answer to an allowed inbound flow. 5c: picked up mid-flow. Both need no state, for the reversed
+ * tuple says yes to the next packet too; only a rule that keeps its flows wants an entry. */
 __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     struct hr_found reversed = {};
 
@@ -189,14 +190,14 @@ __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p
     found->out.rule = reversed.out.rule;
     if (way->hook == HR_EGRESS)
         return HR_REPLY;
-    if (!way->probe) {
+    if (!way->probe && hr_keeps(&reversed)) {
         struct hr_flow flow = {
             .generation = way->generation,
             .seen = hr_tick(),
             .in_rule = reversed.in.rule,
             .out_rule = reversed.out.rule,
             .opener_is_b = !hr_source_is_b(p),
-            .keep = hr_keeps(&reversed),
+            .keep = 1,
             .answered = 1,
             .closing = !!(p->flags & (HR_TCP_FIN | HR_TCP_RST)),
         };

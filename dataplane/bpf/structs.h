@@ -130,6 +130,8 @@ struct hr_fragment_key {
     u64 src_hi, src_lo, dst_hi, dst_lo;
     u32 id;
     u32 protocol;
+    u32 device; /* of a sync flow, where its first fragment was; 0 and 0: judged by policy */
+    u32 hook;
 };
 
 struct hr_fragment {

@@ -260,7 +260,7 @@ pub struct HookStatus {
     pub state: HookState,
 }
 
-/// Where XDP is used for what arrives.
+/// Where XDP is used for what arrives. Never on an interface that carries VLANs which are attached to as well: it may not see their tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum XdpMode {
     /// In the driver if it can, else in the stack.

@@ -10,7 +10,7 @@ use crate::{
     clock,
     enforcer::{
         Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookStatus, Judgement, KernelConfig,
-        Prepared,
+        Prepared, XdpMode,
     },
     error::{
         ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
@@ -38,6 +38,7 @@ pub struct Kernel {
     held: Held,
     interfaces: Vec<LocalInterface>,
     ways: Ways,
+    vlans: vlan::Children,
     generations: Generations,
     counts: RuleCounts,
     guard: GuardMaps,
@@ -59,6 +60,7 @@ impl Kernel {
     /// # Errors
     /// What was enforced before is still enforced.
     pub fn open(config: KernelConfig) -> Result<Kernel, OpenError> {
+        let vlans = vlan::children(&config.interfaces).map_err(|source| OpenError::Links { source })?;
         let placement = Placement { sizes: config.sizes, cpus: possible_cpus() };
         let pins = Pins::prepare(&config.bpffs, placement.fingerprint())?;
         let predecessor = Predecessor::find(&pins);
@@ -75,16 +77,14 @@ impl Kernel {
             predecessor,
             attached: Vec::new(),
             ways: Ways { xdp: config.xdp, tc: config.tc },
+            vlans,
             interfaces: config.interfaces,
             held: Held::of(&pins)?,
             object,
             pins,
         };
         kernel.set_timeouts(&config.timeouts)?;
-        kernel
-            .guard
-            .set_vlans(&vlan::children(&kernel.interfaces))
-            .map_err(|error| program_fault("hr_vlan", &error))?;
+        kernel.guard.set_vlans(&kernel.vlans).map_err(|error| program_fault("hr_vlan", &error))?;
         kernel.begin()?;
         Ok(kernel)
     }
@@ -132,6 +132,12 @@ impl Kernel {
         self.object.with_settings(object, self.generations.placement())
     }
 
+    /// What arrives with a tag is one of the VLAN's device, and XDP may not see the tag: where VLANs of ours are carried, traffic control
+    /// judges, whatever is configured.
+    fn ways_at(&self, interface: &LocalInterface) -> Ways {
+        if vlan::carries(&self.vlans, interface.ifindex) { Ways { xdp: XdpMode::Off, ..self.ways } } else { self.ways }
+    }
+
     /// Attaches everywhere, in the place of what is attached.
     fn attach(&mut self) -> Result<(), OpenError> {
         if let Some(predecessor) = &self.predecessor {
@@ -139,7 +145,8 @@ impl Kernel {
         }
         let mut attached = Vec::new();
         for interface in &self.interfaces {
-            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, self.ways)?);
+            let ways = self.ways_at(interface);
+            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, ways)?);
             failpoint("interface-attached");
         }
         self.attached = attached;

@@ -8,7 +8,7 @@
 //!   predecessor             the tables of another layout, until they are exchanged
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
-//!   abi settings sizes elf btf clock vlan sys   what C and Rust share; what the kernel offers
+//!   abi settings sizes elf btf clock links vlan sys   what C and Rust share; what the kernel offers
 //!   failpoint               where tests let the process die
 //! ```
 
@@ -26,6 +26,7 @@ mod generation;
 mod grace;
 mod guard_maps;
 mod kernel;
+mod links;
 mod object;
 mod pin;
 mod predecessor;
@@ -45,7 +46,7 @@ pub use enforcer::{
 };
 pub use error::{
     ActivateError, AttachError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError,
-    JudgeError, OpenError, PrepareError,
+    JudgeError, NoEthernet, OpenError, PrepareError,
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};

@@ -59,9 +59,9 @@ impl Pins {
         self.root.join("progs").join(name)
     }
 
-    /// The directory of one interface's links.
+    /// The directory of one interface's links. A BPF file system takes no dots, which names of VLANs have; colons are in no interface's name.
     pub(crate) fn links(&self, ifindex: u32, name: &str) -> PathBuf {
-        self.root.join("links").join(format!("{ifindex}-{name}"))
+        self.root.join("links").join(format!("{ifindex}-{}", name.replace('.', ":")))
     }
 
     /// Directories of links that are there.

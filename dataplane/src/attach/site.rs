@@ -7,8 +7,9 @@ use policy::{Direction, LocalInterface};
 use super::Attached;
 use crate::{
     enforcer::{Attachment, Hook},
-    error::AttachError,
+    error::{AttachError, NoEthernet},
     failpoint::failpoint,
+    links,
     object::{Object, with_sources},
     pin::{self, Pins},
     sys::{self, LinkKind},
@@ -29,6 +30,10 @@ impl<'a> Site<'a> {
         pins: &'a Pins,
         interface: &'a LocalInterface,
     ) -> Result<Site<'a>, AttachError> {
+        let link = links::one(interface.ifindex).map_err(|error| fault("link", interface, "rtnetlink", &error))?;
+        if !link.carries_ethernet() {
+            return Err(fault("link", interface, "link type", &NoEthernet { kind: link.kind }));
+        }
         let made = std::fs::create_dir_all(pins.links(interface.ifindex, &interface.name));
         made.map_err(|error| fault("link", interface, "pin", &error))?;
         Ok(Site { object, pins, interface, wanted: BTreeSet::new() })

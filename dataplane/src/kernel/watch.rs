@@ -58,7 +58,8 @@ impl Kernel {
     /// Attaches what is missing at an interface, and puts first what others have put themselves before. Nothing is taken away before
     /// its like is in its place.
     fn repair(&mut self, interface: &LocalInterface) -> Result<Vec<Attached>, AttachError> {
-        let now = attach::attach_interface(&mut self.object, &self.pins, interface, self.ways)?;
+        let ways = self.ways_at(interface);
+        let now = attach::attach_interface(&mut self.object, &self.pins, interface, ways)?;
         let forward = |attached: Attached| {
             if !attached.shadowed() {
                 return Ok(attached);

@@ -5,10 +5,7 @@ mod flows;
 mod frame;
 mod judge;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Instant,
-};
+use std::{collections::VecDeque, time::Instant};
 
 use policy::{
     Direction, Guard, Image, LocalInterface, Obligation,
@@ -54,7 +51,7 @@ const EVENTS_MAX: usize = 8_192;
 /// What outlives a generation.
 struct World {
     guard: Guard,
-    vlans: BTreeMap<(u32, u16), u32>,
+    vlans: vlan::Children,
     flows: Bounded<FlowKey, Entry>,
     fragments: Bounded<FragmentKey, FirstFragment>,
     sync_fragments: Bounded<FragmentKey, FirstFragment>,
@@ -87,7 +84,7 @@ impl Userspace {
     pub fn new(interfaces: Vec<LocalInterface>, sizes: TableSizes, timeouts: Timeouts) -> Userspace {
         let world = World {
             guard: guard_on(&interfaces, &Guard::default()),
-            vlans: vlan::children(&interfaces),
+            vlans: vlans_of(&interfaces),
             flows: Bounded::new(2 * sizes.flows as usize),
             fragments: Bounded::new(sizes.fragments as usize),
             sync_fragments: Bounded::new(sizes.fragments as usize),
@@ -185,6 +182,14 @@ impl Userspace {
 
 fn passed(reason: Reason) -> Judgement {
     Judgement { pass: true, reason, ingress_rule: 0, egress_rule: 0 }
+}
+
+/// Nothing is attached here, so an unknown VLAN cuts nothing; it is only judged as another network.
+fn vlans_of(interfaces: &[LocalInterface]) -> vlan::Children {
+    vlan::children(interfaces).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the kernel does not tell of VLANs; tagged frames are judged as those of no interface");
+        vlan::Children::new()
+    })
 }
 
 /// Link support holds on every interface, whatever the guard says.

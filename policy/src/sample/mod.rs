@@ -7,6 +7,7 @@
 mod documents;
 mod flows;
 mod limits;
+mod sync;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,6 +17,7 @@ pub use documents::random_documents;
 pub use flows::{FlowSampler, random_flow};
 #[cfg(test)]
 pub(crate) use limits::random_limits;
+pub use sync::{SyncWorld, near_an_entry, random_channels};
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): one word of state, good enough to choose test cases.
 #[derive(Clone, Debug)]
