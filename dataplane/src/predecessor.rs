@@ -21,7 +21,7 @@ const LIVE_WORDS: usize = 2;
 const FLOW4_KEY_BYTES: usize = 16;
 const FLOW6_KEY_BYTES: usize = 40;
 const FLOW_BYTES: usize = 24;
-const FRAGMENT_KEY_BYTES: usize = 40;
+const FRAGMENT_KEY_BYTES: usize = 48;
 const FRAGMENT_BYTES: usize = 16;
 /// `BPF_NOEXIST`: an entry that is there already is the newer one.
 const ONLY_NEW: u64 = 1;
