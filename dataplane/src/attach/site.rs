@@ -1,6 +1,6 @@
 //! The links of one interface: made, pinned, taken over.
 
-use std::{collections::BTreeSet, os::fd::OwnedFd};
+use std::{collections::BTreeSet, os::fd::OwnedFd, path::Path};
 
 use policy::{Direction, LocalInterface};
 
@@ -80,7 +80,7 @@ impl<'a> Site<'a> {
     pub(super) fn remove_link(&self, name: &str) {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         if path.exists() {
-            pin::remove(&path);
+            take_away(&path);
         }
     }
 
@@ -88,7 +88,7 @@ impl<'a> Site<'a> {
     pub(super) fn remove_other_links(&self) {
         for path in pin::children(&self.pins.links(self.interface.ifindex, &self.interface.name)) {
             if !self.wanted.iter().any(|name| path.file_name().is_some_and(|file| file == *name)) {
-                pin::remove(&path);
+                take_away(&path);
             }
         }
     }
@@ -104,6 +104,14 @@ impl<'a> Site<'a> {
         let interface = self.interface.name.clone();
         Attached { hook, interface, attachment, links, programs: Vec::new(), fresh }
     }
+}
+
+/// Detaches a pinned link at once. One that is only let go of is detached a moment later, and until then packets would be judged twice.
+fn take_away(pin: &Path) {
+    if let Err(error) = sys::open_pinned(pin).and_then(|link| sys::detach_link(&link)) {
+        tracing::debug!(path = %pin.display(), %error, "a link is detached when its pin has gone");
+    }
+    pin::remove(pin);
 }
 
 /// What went wrong, and where.
