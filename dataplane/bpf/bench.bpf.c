@@ -27,6 +27,7 @@
 #include "classify.h"
 #include "count.h"
 #include "state.h"
+#include "limit.h"
 #include "fragment.h"
 #include "quoted.h"
 #include "events.h"

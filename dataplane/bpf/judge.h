@@ -26,8 +26,14 @@ static __always_inline u32 hr_before_policy(const struct hr_frame *f, const stru
 static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found,
                                       void *data, void *end) {
     struct hr_packet q = {};
+    u32 reason;
 
-    return hr_quoted(p, &q, data, end) ? hr_judge_quoted(way, &q, found) : HR_NONE;
+    if (!hr_quoted(p, &q, data, end))
+        return HR_NONE;
+    reason = hr_judge_quoted(way, &q, found);
+    if (!reason)
+        hr_classify(way->slot, p, false, found);
+    return reason;
 }
 
 /* A refused packet, or one that passes only because a policy observes. */
@@ -36,29 +42,54 @@ static __always_inline u32 hr_second_opinion(const struct hr_frame *f, const str
     return hr_is_error(p) ? hr_about_quoted(way, p, found, f->data, f->end) : hr_ask_state(way, p, found);
 }
 
+/* HR_RATE_LIMITED; HR_OBSERVED: over a limit that only observes; HR_NONE: within its limits, or not charged here. */
+static __always_inline u32 hr_ask_limits(const struct hr_frame *f, struct hr_way *way, const struct hr_packet *p,
+                                         const struct hr_found *found) {
+    if (f->probe || !hr_allows(found) || !hr_either(found, HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT))
+        return HR_NONE;
+    if (hr_charged_elsewhere(p, f->came_in))
+        return HR_NONE;
+    way->begins = hr_begins(way, p, found);
+    return hr_charge(way, p, found, f->packets);
+}
+
+/* Classification lets it pass; `reason` is HR_NONE or HR_OBSERVED. */
+static __always_inline u32 hr_pass(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p,
+                                   struct hr_found *found, u32 reason) {
+    bool counted = way->begins && !reason && p->protocol != HR_TCP;
+
+    if (!f->probe && (counted || hr_opens(p, f->hook, hr_keeps(found)))) {
+        u32 purpose = hr_purpose_of(way, p, found);
+
+        if (purpose)
+            hr_remember(way, p, found, purpose);
+    }
+    if (!reason)
+        return HR_ALLOWED;
+    found->in.rule = found->in.trial;
+    found->out.rule = found->out.trial;
+    return reason;
+}
+
 static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way,
                                         const struct hr_packet *p, struct hr_found *found) {
-    u32 reason;
+    u32 reason, limits;
 
     hr_classify_inline(half, p, false, found);
     if (hr_either(found, HR_FLAG_BROKEN))
         return HR_BROKEN_TABLE;
-    if (hr_allows(found) && hr_allows_trial(found)) {
-        if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
-            hr_remember(way, p, found);
-        return HR_ALLOWED;
-    }
+    limits = hr_ask_limits(f, way, p, found);
+    if (limits == HR_RATE_LIMITED)
+        return limits;
+    if (hr_allows(found) && hr_allows_trial(found))
+        return hr_pass(f, way, p, found, limits);
     way->observed = hr_allows(found);
     reason = hr_second_opinion(f, way, p, found);
     if (!way->observed)
         return reason ? reason : HR_DENIED;
     if (reason && reason < HR_DROP_FIRST)
         return reason;
-    if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
-        hr_remember(way, p, found);
-    found->in.rule = found->in.trial;
-    found->out.rule = found->out.trial;
-    return HR_OBSERVED;
+    return hr_pass(f, way, p, found, HR_OBSERVED);
 }
 
 /* Whether a packet is worth telling of: refused, observed, or logged; of a TCP flow that is logged its opening. */
@@ -134,11 +165,14 @@ static __always_inline u32 hr_ask(struct hr_frame *f) {
         return HR_NONE;
     f->ifindex = probe->ifindex;
     probe->reason = hr_judge_plain(f, probe->generation, &found);
-    if (!probe->reason)
+    if (!probe->reason) {
+        /* All ways through the straight line are one again for the verifier. */
+        found = (struct hr_found){};
         probe->reason = hr_judge_closely(f, probe->generation, &found);
+    }
     probe->in_rule = found.in.rule;
     probe->out_rule = found.out.rule;
-    probe->flags = found.in.flags << 8 | found.out.flags;
+    probe->flags = found.in.flags << 16 | found.out.flags;
     return probe->reason;
 }
 

@@ -1,10 +1,11 @@
 //! The enforcer in the kernel.
 
-use policy::{Direction, Guard, Image, LocalInterface, Obligation};
+use policy::{Direction, Guard, Image, LocalInterface, Obligation, TableId};
 
 use crate::{
     abi::{Probe, TimeoutTicks},
     attach::{self, Attached, Ways},
+    buckets::{Buckets, Carried},
     clock,
     enforcer::{
         Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookState, HookStatus, Judgement,
@@ -17,6 +18,7 @@ use crate::{
     events::Events,
     generation::Generations,
     guard_maps::GuardMaps,
+    judged,
     object::{Object, PROBE_WORDS},
     pin::Pins,
     reason::Reason,
@@ -34,6 +36,7 @@ pub struct Kernel {
     interfaces: Vec<LocalInterface>,
     ways: Ways,
     generations: Generations,
+    buckets: Buckets,
     counts: RuleCounts,
     guard: GuardMaps,
     events: Events,
@@ -59,6 +62,7 @@ impl Kernel {
         let mut object = Object::load(&pins, &placement)?;
         let mut kernel = Kernel {
             generations: Generations::open(&object, placement)?,
+            buckets: Buckets::open(&object, &placement)?,
             counts: RuleCounts::default(),
             guard: GuardMaps::open(&mut object)?,
             events: Events::open(&mut object)?,
@@ -75,6 +79,7 @@ impl Kernel {
             .guard
             .set_vlans(&vlan::children(&kernel.interfaces))
             .map_err(|error| program_fault("hr_vlan", &error))?;
+        judged::set(&mut kernel.object, &kernel.interfaces)?;
         kernel.waiting = kernel.generations.generation() == 0 && kernel.pins.others_enforce();
         if !kernel.waiting {
             kernel.attach()?;
@@ -181,6 +186,7 @@ impl Enforcer for Kernel {
         self.generations.wait_for_grace().map_err(PrepareError::Grace)?;
         let generation = self.generations.next();
         self.counts.fill(&self.generations, generation, image);
+        self.buckets.fill(generation, image.tables.elements(TableId::Limits));
         self.generations.fill(&image.tables, revision, image.rules.len(), expected);
         // The same words have the same digest; that of what was read back is only computed when it has to be told.
         if !self.generations.holds(generation, &image.tables) {
@@ -198,7 +204,10 @@ impl Enforcer for Kernel {
             return Err(ActivateError::Stale { prepared: prepared.generation, expected });
         }
         let before = self.generations.generation();
+        let carried = Carried::of(&self.generations, before, prepared.generation);
+        self.buckets.carry(&carried);
         self.generations.flip(prepared.generation);
+        self.buckets.carry(&carried);
         self.counts.flipped(before);
         if self.waiting {
             self.attach().map_err(|error| ActivateError::Exchange(Box::new(error)))?;

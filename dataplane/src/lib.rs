@@ -5,6 +5,7 @@
 //! kernel                    the enforcer in the kernel
 //!   object attach pin       programs; where they are attached; how they outlive the process
 //!   generation guard_maps gate   the tables that packets read
+//!   buckets judged          what limits of rules are charged to, and where
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
 //!   abi settings sizes elf clock vlan sys   what C and Rust share; what the kernel offers
@@ -14,6 +15,7 @@ mod abi;
 mod attach;
 #[cfg(test)]
 mod btf_test_reader;
+mod buckets;
 mod clock;
 mod elf;
 mod enforcer;
@@ -22,6 +24,7 @@ mod events;
 mod gate;
 mod generation;
 mod guard_maps;
+mod judged;
 mod kernel;
 mod object;
 mod pin;
