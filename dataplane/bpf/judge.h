@@ -165,11 +165,8 @@ static __always_inline u32 hr_ask(struct hr_frame *f) {
         return HR_NONE;
     f->ifindex = probe->ifindex;
     probe->reason = hr_judge_plain(f, probe->generation, &found);
-    if (!probe->reason) {
-        /* All ways through the straight line are one again for the verifier. */
-        found = (struct hr_found){};
+    if (!probe->reason)
         probe->reason = hr_judge_closely(f, probe->generation, &found);
-    }
     probe->in_rule = found.in.rule;
     probe->out_rule = found.out.rule;
     probe->flags = found.in.flags << 16 | found.out.flags;
