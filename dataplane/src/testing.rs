@@ -206,6 +206,20 @@ impl Kernel {
         }
     }
 
+    /// Runs the live ingress program on a frame on so many threads at once, `repeat` times each.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn hammer_live(&self, frame: &[u8], repeat: u32, threads: usize) -> Result<(), BenchError> {
+        let Some(Program::Xdp(program)) = self.object().program(self.object().xdp) else {
+            return Err(BenchError("no XDP program".to_owned()));
+        };
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..threads).map(|_| scope.spawn(|| time_xdp(program, frame, repeat))).collect();
+            runs.into_iter().try_for_each(|run| run.join().expect("a test run does not panic").map(drop))
+        })
+    }
+
     /// Runs the live egress program on a frame, likewise.
     ///
     /// # Errors
@@ -220,11 +234,21 @@ impl Kernel {
     /// # Errors
     /// If the kernel refuses.
     pub fn pass_live(&self, hook: Hook, frame: &[u8]) -> Result<(), BenchError> {
+        self.pass_live_as(hook, frame, Carriage::default())
+    }
+
+    /// The same with what the kernel knows of a packet beyond its bytes; only what leaves has that.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn pass_live_as(&self, hook: Hook, frame: &[u8], carriage: Carriage) -> Result<(), BenchError> {
         let length = u32::try_from(frame.len()).map_err(|error| failed(&error))?;
         // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let xdp = words(&[0, length, 0, hook.ifindex, 0, 0]);
-        // `struct __sk_buff` up to ifindex, its eleventh word.
-        let skb = words(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, hook.ifindex]);
+        // `struct __sk_buff` up to gso_segs.
+        let mut skb = [0; 42];
+        (skb[9], skb[10], skb[41]) = (carriage.came_in, hook.ifindex, carriage.segments);
+        let skb = words(&skb);
         let context = if hook.direction == Direction::Ingress { &xdp } else { &skb };
         let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(context), ..TestRunOptions::new() };
         match self.object().program(self.object().xdp) {
@@ -242,6 +266,15 @@ impl Kernel {
         let result = program.test_run(options).map_err(|error| failed(&error))?;
         Ok((u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX), result.return_value))
     }
+}
+
+/// What the kernel knows of a packet that leaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Carriage {
+    /// The interface through which it came; 0: sent from here.
+    pub came_in: u32,
+    /// Segments of a large one; 0 and 1: it is none.
+    pub segments: u32,
 }
 
 fn words(words: &[u32]) -> Vec<u8> {

@@ -8,6 +8,8 @@ mod guard;
 mod hammer;
 mod killed;
 mod lab;
+mod limits;
+mod limits_agree;
 mod outlive;
 mod state;
 mod traffic;
