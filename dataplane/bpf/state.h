@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes).
- * What arrives makes no entry but for mid-flow segments after a fail-over; so a flood cannot fill the table.
+ * What arrives makes no entry but for mid-flow segments after a fail-over, and for flows that a limit counts, as many
+ * as it admits; so a flood cannot fill the table.
  */
 #ifndef HR_STATE_H
 #define HR_STATE_H

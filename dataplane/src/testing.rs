@@ -10,7 +10,7 @@ use aya::{
     },
     programs::{Program, Xdp},
 };
-use policy::{Direction, Flow};
+use policy::{Direction, Flow, image::Bucket};
 
 use crate::{
     abi::{Bulk as Cell, halves},
@@ -143,6 +143,23 @@ impl Bench {
             answers.extend((0..part.len()).map(|index| self.answer(index)));
         }
         Ok(answers)
+    }
+
+    /// Charges packets to one bucket that begins full; each is the time in nanoseconds and its segments. Which of them pass.
+    ///
+    /// # Errors
+    /// If the kernel refuses the run.
+    pub fn charge(&mut self, bucket: Bucket, packets: &[(u64, u32)]) -> Result<Vec<bool>, BenchError> {
+        assert!(packets.len() <= BULK_MAX, "{} packets are too many", packets.len());
+        for (index, (now_ns, segments)) in packets.iter().enumerate() {
+            self.cells.store64(index * size_of::<Cell>() / 8, *now_ns);
+            for (offset, word) in [bucket.interval_ns, bucket.burst, *segments].into_iter().enumerate() {
+                self.cells.store(index * CELL_WORDS + 9 + offset, word);
+            }
+        }
+        self.task.store64(0, packets.len() as u64);
+        self.time("hr_bulk_charge", &[0; 64], 1)?;
+        Ok((0..packets.len()).map(|index| self.cells.load(index * CELL_WORDS + 12) != 0).collect())
     }
 
     fn answer(&self, index: usize) -> BulkAnswer {

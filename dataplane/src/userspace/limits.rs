@@ -12,8 +12,7 @@ use super::flows::Bounded;
 /// What is left in one bucket, and when that was so.
 #[derive(Debug, Clone, Copy)]
 struct Level {
-    /// Below 0 where a large packet took more than there was.
-    credit_ns: i64,
+    credit_ns: u64,
     at_ns: u64,
 }
 
@@ -102,13 +101,14 @@ impl Buckets {
 /// The bucket with one token less; `None` if it has none. Without a limit it stays as it is.
 fn taken(filled: Filled, bucket: Option<Bucket>, now_ns: u64) -> Option<Filled> {
     let Some(bucket) = bucket else { return Some(filled) };
-    let token_ns = i64::from(bucket.interval_ns);
-    let full_ns = token_ns * i64::from(bucket.burst);
+    let token_ns = u64::from(bucket.interval_ns);
+    let full_ns = token_ns * u64::from(bucket.burst);
     let credit_ns = filled.map_or(full_ns, |level| {
-        let since_ns = i64::try_from(now_ns.saturating_sub(level.at_ns)).unwrap_or(i64::MAX);
+        let since_ns = now_ns.saturating_sub(level.at_ns);
         level.credit_ns.saturating_add(since_ns).min(full_ns)
     });
-    (credit_ns >= token_ns).then_some(Some(Level { credit_ns: credit_ns - token_ns, at_ns: now_ns }))
+    let left_ns = credit_ns.checked_sub(token_ns)?;
+    Some(Some(Level { credit_ns: left_ns, at_ns: now_ns }))
 }
 
 #[cfg(test)]

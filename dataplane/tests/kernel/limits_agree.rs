@@ -1,4 +1,4 @@
-//! Limits on random packets: the kernel's programs and the userspace enforcer, packet by packet.
+//! Limits against a model: one bucket by a clock that the test tells, and the kernel's programs and the userspace enforcer on random packets.
 
 use std::{
     collections::BTreeMap,
@@ -7,10 +7,10 @@ use std::{
 
 use dataplane::{
     Enforcer, Hook, Reason, TableSizes, Timeouts, Userspace,
-    testing::{Carriage, frame_of},
+    testing::{Bench, Carriage, frame_of},
 };
 use identity::Role;
-use policy::{Direction, Flow, Image, sample::SplitMix64};
+use policy::{Direction, Flow, Image, image::Bucket, sample::SplitMix64};
 
 use crate::{
     lab::{self, activate},
@@ -148,5 +148,57 @@ impl Passing {
             *direction == self.hook.direction && after.reason(*direction, *reason).packets > count.packets
         });
         counted.expect("every packet is counted").1
+    }
+}
+
+/// The slow, obvious bucket: it is filled with time, holds no more than it can, and a token costs an interval. A packet of more segments than it
+/// holds passes when it is full, and leaves a debt.
+struct Model {
+    held_ns: i128,
+    at_ns: u64,
+}
+
+impl Model {
+    fn admits(&mut self, bucket: Bucket, now_ns: u64, segments: u32) -> bool {
+        let (interval, burst, segments) =
+            (i128::from(bucket.interval_ns), i128::from(bucket.burst), i128::from(segments));
+        self.held_ns = (self.held_ns + i128::from(now_ns - self.at_ns)).min(burst * interval);
+        self.at_ns = now_ns;
+        let admits = self.held_ns >= segments.min(burst) * interval;
+        if admits {
+            self.held_ns -= segments * interval;
+        }
+        admits
+    }
+}
+
+/// Buckets, and packets for each.
+const BUCKETS: u64 = 200;
+const CHARGES: usize = 2_000;
+
+#[test]
+fn a_bucket_in_the_kernel_lets_pass_what_the_model_does() {
+    if lab::skipped() {
+        return;
+    }
+    let bed = Bed::new(&image(&slow("packets", 1)));
+    let mut bench = Bench::open(&bed.kernel).unwrap();
+    for seed in 0..BUCKETS {
+        let mut random = SplitMix64::new(seed);
+        let up_to = |random: &mut SplitMix64, most: usize| u32::try_from(random.below(most)).unwrap();
+        let most = *random.pick(&[10, 1_000, 1_000_000_000]);
+        let bucket = Bucket { interval_ns: 1 + up_to(&mut random, most), burst: 1 + up_to(&mut random, 60) };
+        let mut now_ns = 1_000_000_000;
+        let mut packet = |_| {
+            let tokens = *random.pick(&[0, 0, 0, 1, 3, 90]);
+            now_ns += u64::from(bucket.interval_ns) * tokens + random.below(bucket.interval_ns as usize) as u64;
+            (now_ns, if random.once_in(10) { 1 + up_to(&mut random, 80) } else { 1 })
+        };
+        let packets: Vec<(u64, u32)> = (0..CHARGES).map(&mut packet).collect();
+        let mut model = Model { held_ns: i128::MAX / 2, at_ns: 0 };
+        let expected: Vec<bool> = packets.iter().map(|(now, segments)| model.admits(bucket, *now, *segments)).collect();
+        assert_eq!(bench.charge(bucket, &packets).unwrap(), expected, "seed {seed}: {bucket:?}");
+        let passed = expected.iter().filter(|passes| **passes).count();
+        assert!(passed > 0 && passed < CHARGES, "seed {seed}: {passed} of {CHARGES} pass, which says little");
     }
 }
