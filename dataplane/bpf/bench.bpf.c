@@ -240,7 +240,7 @@ int hr_parse_classify(struct xdp_md *ctx) {
     if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     hr_classify_inline(&half, &p, false, &found);
-    hr_count_rules(&f, half.slot, &found);
+    hr_count_rules(&f, bpf_get_smp_processor_id(), half.slot, &found);
     return hr_allows(&found) ? XDP_PASS : XDP_DROP;
 }
 

@@ -149,11 +149,15 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port) {
 
 /* The verdict of one layer that has a say. */
 static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, u32 port) {
-    u32 index, *pair;
+    u32 index = subject[0], *pair;
 
+    if (index & HR_VERDICT_ONLY)
+        return HR_ELEMENT(image, VERDICTS, index, 16);
     index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
     if (index == HR_INDEX_NONE)
         index = *HR_ELEMENT(image, BASE, subject[0] + peer[3], 4);
+    if (index & HR_VERDICT_ONLY)
+        return HR_ELEMENT(image, VERDICTS, index, 16);
     pair = HR_ELEMENT(image, PAIRS, index, 16);
     index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
     if (index == HR_INDEX_NONE)

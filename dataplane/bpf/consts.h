@@ -30,6 +30,10 @@
 #define HR_TCP_SYN 0x02
 #define HR_TCP_RST 0x04
 #define HR_TCP_ACK 0x10
+/* The flags that are judged, and a bit for each set of them that can be: one of SYN, RST and ACK, and no FIN or RST
+ * beside SYN. */
+#define HR_TCP_JUDGED (HR_TCP_FIN | HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)
+#define HR_TCP_SOUND 0x00370034u
 
 /* IPv6 extension headers walked before the transport header. */
 #define HR_EXTENSIONS_MAX 6
@@ -54,6 +58,7 @@
 #define HR_ENTRY_SKIP 0x40000000u
 #define HR_ENTRY_INDEX 0x3fffffffu
 #define HR_INDEX_NONE 0xffffffffu
+#define HR_VERDICT_ONLY 0x80000000u
 #define HR_STEPS_V4_MAX 4
 #define HR_STEPS_V6_MAX 28
 #define HR_PORT_BLOCK 65536

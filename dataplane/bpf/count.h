@@ -3,10 +3,14 @@
 #ifndef HR_COUNT_H
 #define HR_COUNT_H
 
-static __always_inline struct hr_cpu *hr_this_cpu(void) {
+static __always_inline struct hr_cpu *hr_cpu_of(u32 number) {
     struct hr_cpu *cpus = HR_VALUE(HR_CPUS);
 
-    return cpus + HR_CUT(bpf_get_smp_processor_id(), HR_CPUS_MASK);
+    return cpus + HR_CUT(number, HR_CPUS_MASK);
+}
+
+static __always_inline struct hr_cpu *hr_this_cpu(void) {
+    return hr_cpu_of(bpf_get_smp_processor_id());
 }
 
 static __always_inline void hr_add(struct hr_count *count, const struct hr_frame *f) {
@@ -22,8 +26,9 @@ static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_co
     hr_add(rules + HR_CUT(rule, HR_RULES_MASK), f);
 }
 
-static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found) {
-    u32 key = bpf_get_smp_processor_id() * 2 + slot;
+/* `cpu`: the number of this one. */
+static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u32 slot, const struct hr_found *found) {
+    u32 key = cpu * 2 + slot;
     struct hr_count *rules = bpf_map_lookup_elem(&hr_rules, &key);
 
     if (!rules)

@@ -25,7 +25,9 @@ static __always_inline u32 hr_guard_bit(u64 pair, u8 match, u8 protocol, u16 por
 }
 
 static __always_inline u32 hr_far_bit(u64 hi, u64 lo) {
-    return ((lo ^ (hi << 7 | hi >> 57)) * 0x9e3779b97f4a7c15ULL) >> 48;
+    u32 fold = (u32)(lo ^ lo >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU;
+
+    return (fold * 0x9e3779b1U) >> 16;
 }
 
 /* The device to which a tagged packet belongs: a VLAN of the device that saw it, if that is one that is known. */

@@ -63,8 +63,8 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
     f->hook = hook;
 }
 
-/* Apart from the straight line, so that this costs it neither registers nor stack. */
-static __noinline u32 hr_closely_xdp(struct xdp_md *ctx, u32 generation, bool frags) {
+/* With a frame of its own, so that the one of the straight line stays in registers. */
+static __always_inline u32 hr_closely_xdp(struct xdp_md *ctx, u32 generation, bool frags) {
     struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
 
     hr_frame_xdp(&f, ctx, frags);
@@ -83,7 +83,7 @@ static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags) {
     return reason < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
 }
 
-static __noinline u32 hr_closely_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
+static __always_inline u32 hr_closely_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex};
 
     hr_linear(skb);
@@ -133,7 +133,7 @@ int hr_egress(struct __sk_buff *skb) {
     return hr_run_skb(skb, HR_EGRESS);
 }
 
-static __noinline int hr_guard_closely(struct __sk_buff *skb, u8 hook) {
+static __always_inline int hr_guard_closely(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex};
     struct hr_packet p = {.ifindex = skb->ifindex};
     u32 reason;
@@ -155,13 +155,10 @@ static __noinline int hr_guard_closely(struct __sk_buff *skb, u8 hook) {
  * packet goes on and meets no other program. It reads no map of policy.
  */
 static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook) {
-    struct hr_packet p = {};
     struct hr_frame f = {};
 
     hr_frame_skb(&f, skb, hook);
-    if (hr_parse_plain(&p, &f) && hr_plainly_for_policy(&f, &p))
-        return TC_ACT_UNSPEC;
-    return hr_guard_closely(skb, hook);
+    return hr_plainly_unguarded(&f) ? TC_ACT_UNSPEC : hr_guard_closely(skb, hook);
 }
 
 SEC("classifier")

@@ -42,28 +42,11 @@ static __always_inline u32 hr_second_opinion(const struct hr_frame *f, const str
     return hr_is_error(p) ? hr_about_quoted(way, p, found, f->data, f->end) : hr_ask_state(way, p, found);
 }
 
-/* HR_RATE_LIMITED; HR_OBSERVED: over a limit that only observes; HR_NONE: within its limits, or not charged here. */
-static __always_inline u32 hr_ask_limits(const struct hr_frame *f, struct hr_way *way, const struct hr_packet *p,
-                                         const struct hr_found *found) {
-    if (f->probe || !hr_allows(found) || !hr_either(found, HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT))
-        return HR_NONE;
-    if (hr_charged_elsewhere(p, f->came_in))
-        return HR_NONE;
-    way->begins = hr_begins(way, p, found);
-    return hr_charge(way, p, found, f->packets);
-}
-
 /* Classification lets it pass; `reason` is HR_NONE or HR_OBSERVED. */
 static __always_inline u32 hr_pass(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p,
                                    struct hr_found *found, u32 reason) {
-    bool counted = way->begins && !reason && p->protocol != HR_TCP;
-
-    if (!f->probe && (counted || hr_opens(p, f->hook, hr_keeps(found)))) {
-        u32 purpose = hr_purpose_of(way, p, found);
-
-        if (purpose)
-            hr_remember(way, p, found, purpose);
-    }
+    if (!f->probe && (way->fresh || hr_opens(p, f->hook, hr_keeps(found))))
+        hr_remember(way, p, found, hr_purpose_of(way, p, found));
     if (!reason)
         return HR_ALLOWED;
     found->in.rule = found->in.trial;
@@ -71,14 +54,16 @@ static __always_inline u32 hr_pass(const struct hr_frame *f, const struct hr_way
     return reason;
 }
 
-static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way,
-                                        const struct hr_packet *p, struct hr_found *found) {
-    u32 reason, limits;
+static __always_inline u32 hr_by_policy(const struct hr_frame *f, struct hr_way *way, const struct hr_packet *p,
+                                        struct hr_found *found) {
+    u32 reason, limits = HR_NONE;
 
-    hr_classify_inline(half, p, false, found);
+    /* Called and not inlined: the verifier goes through it once, which the straight line has done inline already. */
+    hr_classify(way->slot, p, false, found);
     if (hr_either(found, HR_FLAG_BROKEN))
         return HR_BROKEN_TABLE;
-    limits = hr_ask_limits(f, way, p, found);
+    if (!f->probe && hr_either(found, HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT))
+        limits = hr_ask_limits(way, p, found, f->packets, f->came_in);
     if (limits == HR_RATE_LIMITED)
         return limits;
     if (hr_allows(found) && hr_allows_trial(found))
@@ -119,16 +104,15 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
 static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, struct hr_found *found) {
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
-    struct hr_half half = hr_half_of(generation);
     u32 reason;
 
     if (!hr_parse(&p, f))
         return HR_NOT_IP;
     reason = hr_judge_early(f, &way, &p);
     if (!reason) {
-        reason = hr_by_policy(f, &half, &way, &p, found);
+        reason = hr_by_policy(f, &way, &p, found);
         if (!f->probe) {
-            hr_count_rules(f, way.slot, found);
+            hr_count_rules(f, bpf_get_smp_processor_id(), way.slot, found);
             if (p.frag)
                 hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
         }

@@ -109,11 +109,11 @@ static __always_inline bool hr_within(struct hr_charge *c, const struct hr_found
 /* Whether a packet begins a connection or flow that a limit counts. Of TCP its flags say so; else there is no entry
  * yet.
  */
-__noinline int hr_begins(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
+static __noinline bool hr_begins(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
     u32 tick = hr_tick();
     struct hr_flow *flow;
 
-    if (!way || !p || !found || !hr_counts_flows(way->slot, found))
+    if (!hr_counts_flows(way->slot, found))
         return false;
     if (p->protocol == HR_TCP)
         return hr_bare_syn(p);
@@ -132,12 +132,10 @@ __noinline int hr_begins(const struct hr_way *way, const struct hr_packet *p, co
  * the coarse one a bucket would get its tokens once in a jiffy, and one of a few tokens would let far less pass than
  * its rate.
  */
-__noinline u32 hr_charge(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found,
-                         u32 packets) {
+static __noinline u32 hr_charge(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found,
+                                u32 packets) {
     struct hr_charge c = {.packets = packets};
 
-    if (!way || !p || !found)
-        return HR_NONE;
     c.now_ns = bpf_ktime_get_ns();
     c.key.src_hi = p->src_hi;
     c.key.src_lo = p->src_lo;
@@ -153,12 +151,23 @@ __noinline u32 hr_charge(const struct hr_way *way, const struct hr_packet *p, co
  * A packet is charged where this node first meets it: what leaves was charged when it arrived, unless it was sent from
  * here or came through a device where nothing is judged; and what has a tag is charged at the device of its VLAN.
  */
-__noinline int hr_charged_elsewhere(const struct hr_packet *p, u32 came_in) {
-    if (!p)
-        return false;
+static __always_inline bool hr_charged_elsewhere(const struct hr_packet *p, u32 came_in) {
     if (p->vid && hr_guarded_device(p))
         return true;
     return came_in && bpf_map_lookup_elem(&hr_judged, &came_in);
+}
+
+/* HR_RATE_LIMITED; HR_OBSERVED: over a limit that only observes; HR_NONE: within its limits, or not charged here. */
+__noinline u32 hr_ask_limits(struct hr_way *way, const struct hr_packet *p, const struct hr_found *found, u32 packets,
+                             u32 came_in) {
+    u32 reason;
+
+    if (!way || !p || !found || !hr_allows(found) || hr_charged_elsewhere(p, came_in))
+        return HR_NONE;
+    way->begins = hr_begins(way, p, found);
+    reason = hr_charge(way, p, found, packets);
+    way->fresh = way->begins && !reason && p->protocol != HR_TCP;
+    return reason;
 }
 
 #endif

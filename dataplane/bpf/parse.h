@@ -41,8 +41,7 @@ static __always_inline void hr_judge_tcp(struct hr_packet *p, const struct tcphd
         p->problem = HR_BAD_HEADER;
     else if (header > p->payload)
         p->problem = p->frag ? HR_TINY_FRAGMENT : HR_BAD_LENGTH;
-    else if (!(p->flags & (HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)) ||
-             ((p->flags & HR_TCP_SYN) && (p->flags & (HR_TCP_FIN | HR_TCP_RST))))
+    else if (!(HR_TCP_SOUND >> (p->flags & HR_TCP_JUDGED) & 1))
         p->problem = HR_BAD_TCP_FLAGS;
 }
 

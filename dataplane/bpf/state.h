@@ -14,7 +14,8 @@ struct hr_way {
     u8 hook;
     u8 probe;    /* make and change nothing */
     u8 observed; /* classification allows, but a policy in observe mode would not */
-    u8 begins;   /* a connection or flow that a limit counts, and that is within it */
+    u8 begins;   /* a connection or flow that a limit counts */
+    u8 fresh;    /* the first packet of a flow that is remembered because a limit counts it */
 };
 
 static __always_inline u32 hr_tick(void) {
@@ -282,7 +283,7 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
     u32 tick = hr_tick();
     struct hr_flow *flow;
 
-    if (!way || !p || !found)
+    if (!way || !p || !found || purpose == HR_FOR_NOTHING)
         return 0;
     flow = hr_flow_find(p);
     if (flow && hr_alive(flow, p, tick) && hr_does_for(flow, p, purpose)) {

@@ -230,6 +230,17 @@ pub enum DisarmError {
 /// The attachments could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
+    /// The pins are gone, and cannot be made again.
+    #[error(
+        "the programs are attached but no longer pinned below {path}, and cannot be pinned again: {message}; packets are judged until this \
+         process ends; mount a BPF file system there (mount -t bpf bpf {path})"
+    )]
+    Pins {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        message: String,
+    },
     /// The kernel refused.
     #[error("the attachment at {hook} cannot be looked at: {message}")]
     Look {

@@ -6,6 +6,8 @@ use policy::Direction;
 use crate::abi::{AddrKey, GATE_WORDS, GuardKey};
 
 const PAIR: u64 = 0x9e37_79b9_7f4a_7c15;
+const FAR: u32 = 0x9e37_79b1;
+const FAR_HIGH: u32 = 0x85eb_ca6b;
 const ENTRY: u64 = 0xc2b2_ae3d_27d4_eb4f;
 
 /// The words of all gates, as they lie in `hr_gate`.
@@ -27,7 +29,13 @@ fn guard_bit(key: &GuardKey) -> usize {
 
 /// The bit of the address of a far end.
 fn far_bit(key: &AddrKey) -> usize {
-    ((key.lo ^ key.hi.rotate_left(7)).wrapping_mul(PAIR) >> 48) as usize
+    let fold = halves_xored(key.lo) ^ halves_xored(key.hi).wrapping_mul(FAR_HIGH);
+    (fold.wrapping_mul(FAR) >> 16) as usize
+}
+
+fn halves_xored(word: u64) -> u32 {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])
 }
 
 /// The far end of a guard entry: the source of what arrives, the destination of what leaves.

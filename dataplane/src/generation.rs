@@ -12,9 +12,11 @@ use crate::{
     abi::{Count as Cell, Cpu, Live, Meta, REASONS},
     enforcer::{Active, Count},
     error::OpenError,
+    failpoint::failpoint,
+    grace,
     object::Object,
     sizes::{Placement, TableSizes},
-    sys::{self, Mapped},
+    sys::Mapped,
 };
 
 const META_WORDS: usize = size_of::<Meta>() / 4;
@@ -43,6 +45,8 @@ pub(crate) struct Generations {
     cpus: Mapped,
     placement: Placement,
     grace: Grace,
+    /// The generation of the tables that these succeed.
+    floor: u32,
 }
 
 /// Whether every packet that might still read the idle half has gone.
@@ -70,6 +74,7 @@ impl Generations {
             cpus: object.mapped("hr_cpus", placement.cpus() * CPU_WORDS)?,
             placement,
             grace: Grace::Due,
+            floor: 0,
         })
     }
 
@@ -78,10 +83,19 @@ impl Generations {
         self.live.load(0)
     }
 
+    /// Goes on counting where other tables are (G6).
+    pub(crate) fn succeed(&mut self, generation: u32) {
+        self.floor = generation;
+    }
+
     /// The generation that would be next.
     pub(crate) fn next(&self) -> u32 {
+        let last = match self.generation() {
+            0 => self.floor,
+            live => live,
+        };
         // 0 means none, also after four billion of them.
-        match self.generation().wrapping_add(1) {
+        match last.wrapping_add(1) {
             0 => 2,
             next => next,
         }
@@ -135,7 +149,9 @@ impl Generations {
             if map.read(offset, words.len()) != words {
                 map.write(offset, words);
             }
+            failpoint("filling");
         }
+        failpoint("filled");
         self.clear_rules(slot, stale);
         self.write_meta(slot, tables, revision, rules, digest, generation);
     }
@@ -162,6 +178,7 @@ impl Generations {
             *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
         self.meta.write(slot * META_WORDS, &meta);
+        failpoint("meta-written");
     }
 
     /// The digest of what the half of a generation holds now.
@@ -207,8 +224,10 @@ impl Generations {
 
     /// The flip: one word. From here on every packet of every hook reads the other half.
     pub(crate) fn flip(&mut self, generation: u32) {
+        failpoint("before-flip");
         self.live.store(0, generation);
-        self.grace = match std::thread::Builder::new().name("hr-grace".to_owned()).spawn(sys::wait_for_grace) {
+        failpoint("flipped");
+        self.grace = match std::thread::Builder::new().name("hr-grace".to_owned()).spawn(grace::wait_for_grace) {
             Ok(waiting) => Grace::Waiting(waiting),
             Err(_) => Grace::Due,
         };
@@ -217,8 +236,8 @@ impl Generations {
     /// Returns when no packet can still be reading the idle half.
     pub(crate) fn wait_for_grace(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.grace, Grace::Due) {
-            Grace::Due => sys::wait_for_grace()?,
-            Grace::Waiting(thread) => thread.join().unwrap_or_else(|_| sys::wait_for_grace())?,
+            Grace::Due => grace::wait_for_grace()?,
+            Grace::Waiting(thread) => thread.join().unwrap_or_else(|_| grace::wait_for_grace())?,
             Grace::Passed => {}
         }
         self.grace = Grace::Passed;

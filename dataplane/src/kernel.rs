@@ -1,5 +1,7 @@
 //! The enforcer in the kernel.
 
+mod watch;
+
 use policy::{Direction, Guard, Image, LocalInterface, Obligation, TableId};
 
 use crate::{
@@ -8,19 +10,21 @@ use crate::{
     buckets::{Buckets, Carried},
     clock,
     enforcer::{
-        Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookState, HookStatus, Judgement,
-        KernelConfig, Prepared,
+        Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookStatus, Judgement, KernelConfig,
+        Prepared,
     },
     error::{
         ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
         OpenError, PrepareError,
     },
     events::Events,
+    failpoint::failpoint,
     generation::Generations,
     guard_maps::GuardMaps,
     judged,
     object::{Object, PROBE_WORDS},
-    pin::Pins,
+    pin::{Held, Pins},
+    predecessor::Predecessor,
     reason::Reason,
     rule_counts::RuleCounts,
     sizes::Placement,
@@ -33,6 +37,7 @@ use crate::{
 pub struct Kernel {
     object: Object,
     pins: Pins,
+    held: Held,
     interfaces: Vec<LocalInterface>,
     ways: Ways,
     generations: Generations,
@@ -43,7 +48,7 @@ pub struct Kernel {
     probe: Mapped,
     attached: Vec<Attached>,
     /// Programs of another layout are attached and stay until this one has a policy.
-    waiting: bool,
+    predecessor: Option<Predecessor>,
 }
 
 impl Kernel {
@@ -59,6 +64,10 @@ impl Kernel {
     pub fn open(config: KernelConfig) -> Result<Kernel, OpenError> {
         let placement = Placement { sizes: config.sizes, cpus: possible_cpus() };
         let pins = Pins::prepare(&config.bpffs, placement.fingerprint())?;
+        let predecessor = Predecessor::find(&pins);
+        if let Some(predecessor) = &predecessor {
+            predecessor.make_way(&pins, &placement);
+        }
         let mut object = Object::load(&pins, &placement)?;
         let mut kernel = Kernel {
             generations: Generations::open(&object, placement)?,
@@ -67,10 +76,11 @@ impl Kernel {
             guard: GuardMaps::open(&mut object)?,
             events: Events::open(&mut object)?,
             probe: object.mapped("hr_probe", PROBE_WORDS)?,
-            waiting: false,
+            predecessor,
             attached: Vec::new(),
             ways: Ways { xdp: config.xdp, tc: config.tc },
             interfaces: config.interfaces,
+            held: Held::of(&pins)?,
             object,
             pins,
         };
@@ -80,11 +90,20 @@ impl Kernel {
             .set_vlans(&vlan::children(&kernel.interfaces))
             .map_err(|error| program_fault("hr_vlan", &error))?;
         judged::set(&mut kernel.object, &kernel.interfaces)?;
-        kernel.waiting = kernel.generations.generation() == 0 && kernel.pins.others_enforce();
-        if !kernel.waiting {
-            kernel.attach()?;
-        }
+        kernel.begin()?;
         Ok(kernel)
+    }
+
+    /// Attaches at once, unless the programs of another layout have to go on until there is a policy.
+    fn begin(&mut self) -> Result<(), OpenError> {
+        match &self.predecessor {
+            Some(predecessor) if self.generations.generation() == 0 => {
+                self.generations.succeed(predecessor.generation());
+                self.generations.set_disarmed(predecessor.disarmed());
+                Ok(())
+            }
+            _ => self.attach(),
+        }
     }
 
     /// Detaches everything and removes the pins: after this nothing is enforced.
@@ -99,7 +118,7 @@ impl Kernel {
 
     /// Whether the programs of another layout are still enforcing, until the next activation.
     pub fn is_waiting(&self) -> bool {
-        self.waiting
+        self.predecessor.is_some()
     }
 
     pub(crate) fn object(&self) -> &Object {
@@ -118,14 +137,25 @@ impl Kernel {
         self.object.with_settings(object, self.generations.placement())
     }
 
+    /// Attaches everywhere, in the place of what is attached.
     fn attach(&mut self) -> Result<(), OpenError> {
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.copy_state(&self.pins);
+        }
         let mut attached = Vec::new();
         for interface in &self.interfaces {
             attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, self.ways)?);
+            failpoint("interface-attached");
         }
         self.attached = attached;
         attach::drop_others(&self.pins, &self.interfaces);
         self.object.pin_programs(&self.pins)?;
+        if let Some(predecessor) = &self.predecessor {
+            // What was opened through the old programs while the new ones took their place.
+            predecessor.copy_state(&self.pins);
+        }
+        failpoint("exchanged");
+        self.predecessor = None;
         self.pins.remove_other_maps();
         Ok(())
     }
@@ -192,7 +222,9 @@ impl Enforcer for Kernel {
         if !self.generations.holds(generation, &image.tables) {
             return Err(PrepareError::Digest { expected, found: self.generations.digest(generation) });
         }
+        failpoint("read-back");
         self.prove(generation, obligations)?;
+        failpoint("proven");
         Ok(Prepared { generation, revision, digest: expected, proven: obligations.len() })
     }
 
@@ -209,9 +241,8 @@ impl Enforcer for Kernel {
         self.generations.flip(prepared.generation);
         self.buckets.carry(&carried);
         self.counts.flipped(before);
-        if self.waiting {
+        if self.is_waiting() {
             self.attach().map_err(|error| ActivateError::Exchange(Box::new(error)))?;
-            self.waiting = false;
         }
         Ok(active)
     }
@@ -226,7 +257,7 @@ impl Enforcer for Kernel {
             active,
             digest: active.map(|active| self.generations.digest(active.generation)),
             programs: self.object.tags().map_err(AttestError::Programs)?,
-            hooks: self.attached.iter().map(state_of).collect(),
+            hooks: self.attached.iter().map(watch::state_of).collect(),
             disarmed: self.generations.disarmed(),
         })
     }
@@ -251,6 +282,9 @@ impl Enforcer for Kernel {
 
     fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {
         self.generations.set_disarmed(disarmed);
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.set_disarmed(disarmed);
+        }
         Ok(())
     }
 
@@ -258,67 +292,13 @@ impl Enforcer for Kernel {
         self.generations.disarmed()
     }
 
+    fn enforces(&self) -> bool {
+        self.active().is_some() || self.is_waiting()
+    }
+
     fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
-        let mut statuses = Vec::new();
-        for interface in self.interfaces.clone() {
-            statuses.extend(self.check_interface(&interface));
-        }
-        Ok(statuses)
+        self.look_at_hooks()
     }
-}
-
-impl Kernel {
-    /// Looks at the hooks of one interface and attaches what is missing.
-    fn check_interface(&mut self, interface: &LocalInterface) -> Vec<HookStatus> {
-        let (here, elsewhere): (Vec<Attached>, Vec<Attached>) =
-            std::mem::take(&mut self.attached).into_iter().partition(|a| a.hook.ifindex == interface.ifindex);
-        self.attached = elsewhere;
-        let whole = here.len() == 2 && here.iter().all(|attached| attached.in_place().is_ok());
-        // Under clsact there is no link to ask: putting the filter in its place again is the question and the repair.
-        let clsact = here.iter().any(|attached| attached.attachment == Attachment::Clsact);
-        if self.waiting || (whole && !clsact) {
-            let statuses = here.iter().map(state_of).collect();
-            self.attached.extend(here);
-            return statuses;
-        }
-        let (statuses, now) = self.repair(interface, here);
-        self.attached.extend(now);
-        statuses
-    }
-
-    /// Attaches what is missing at an interface, and puts first what others have put themselves before.
-    fn repair(&mut self, interface: &LocalInterface, before: Vec<Attached>) -> (Vec<HookStatus>, Vec<Attached>) {
-        let (shadowed, before): (Vec<Attached>, Vec<Attached>) = before.into_iter().partition(Attached::shadowed);
-        let mut statuses = before.iter().map(state_of).collect::<Vec<_>>();
-        let lost = shadowed.iter().map(|attached| attached.status(HookState::Repaired)).collect::<Vec<_>>();
-        shadowed.into_iter().for_each(|attached| attached.withdraw(&self.pins));
-        match attach::attach_interface(&mut self.object, &self.pins, interface, self.ways) {
-            Ok(now) => {
-                let state = |attached: &Attached| {
-                    let was_there = statuses.iter().any(|s| s.hook == attached.hook && s.state.attached());
-                    if was_there && !attached.fresh { HookState::Attached } else { HookState::Repaired }
-                };
-                (now.iter().map(|attached| attached.status(state(attached))).collect(), now)
-            }
-            Err(error) => {
-                let missing = |status: HookStatus| HookStatus {
-                    state: HookState::Missing { because: error.to_string() },
-                    ..status
-                };
-                statuses.extend(lost);
-                let state =
-                    |status: HookStatus| if status.state == HookState::Attached { status } else { missing(status) };
-                (statuses.into_iter().map(state).collect(), before)
-            }
-        }
-    }
-}
-
-fn state_of(attached: &Attached) -> HookStatus {
-    attached.status(match attached.in_place() {
-        Ok(()) => HookState::Attached,
-        Err(because) => HookState::Missing { because },
-    })
 }
 
 fn program_fault(program: &str, error: &dyn std::error::Error) -> OpenError {

@@ -4,30 +4,34 @@
 //! enforcer error reason     what a node asks of a data path, and what it hears
 //! kernel                    the enforcer in the kernel
 //!   object attach pin       programs; where they are attached; how they outlive the process
-//!   generation guard_maps gate   the tables that packets read
+//!   generation grace guard_maps gate   the tables that packets read
 //!   buckets judged          what limits of rules are charged to, and where
+//!   predecessor             the tables of another layout, until they are exchanged
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
-//!   abi settings sizes elf clock vlan sys   what C and Rust share; what the kernel offers
+//!   abi settings sizes elf btf clock vlan sys   what C and Rust share; what the kernel offers
+//!   failpoint               where tests let the process die
 //! ```
 
 mod abi;
 mod attach;
-#[cfg(test)]
-mod btf_test_reader;
+mod btf;
 mod buckets;
 mod clock;
 mod elf;
 mod enforcer;
 mod error;
 mod events;
+mod failpoint;
 mod gate;
 mod generation;
+mod grace;
 mod guard_maps;
 mod judged;
 mod kernel;
 mod object;
 mod pin;
+mod predecessor;
 mod reason;
 mod rule_counts;
 mod settings;

@@ -1,8 +1,9 @@
 //! The compiled programs: loading them with their maps, and running the probes.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -18,6 +19,7 @@ use crate::{
     enforcer::Hook,
     error::{JudgeError, OpenError},
     events::RING_BYTES,
+    failpoint::failpoint,
     judged::JUDGED_MAX,
     pin::Pins,
     settings::{self, VALUES},
@@ -54,6 +56,8 @@ pub(crate) const SPOOF_MAP_ENTRIES: usize = 2 * policy::guard::SPOOF_ENTRIES_MAX
 pub(crate) struct Object {
     ebpf: Ebpf,
     values: [OwnedFd; VALUES.len()],
+    /// Second copies of programs, where they were needed: see [`Self::copy_not_among`].
+    copies: BTreeMap<&'static str, OwnedFd>,
     /// The XDP program that this kernel takes.
     pub(crate) xdp: &'static str,
 }
@@ -76,7 +80,8 @@ impl Object {
         if xdp == XDP {
             load_program(&mut ebpf, XDP)?;
         }
-        Ok(Object { ebpf, values, xdp })
+        failpoint("loaded");
+        Ok(Object { ebpf, values, copies: BTreeMap::new(), xdp })
     }
 
     /// Another object file for the same maps.
@@ -130,6 +135,41 @@ impl Object {
         program.expect("the object has this program, and load() loaded it")
     }
 
+    /// A copy of a traffic control program that is none of those: a TCX hook takes each program only once (`bpf_mprog_attach` in
+    /// kernel/bpf/mprog.c), and to change its place without a gap it has to be there twice for a moment.
+    pub(crate) fn copy_not_among(&mut self, name: &'static str, there: &[u32]) -> io::Result<OwnedFd> {
+        let free = |copy: &OwnedFd| sys::object_id(copy).is_ok_and(|id| !there.contains(&id));
+        let loaded = self.program_fd(name).and_then(|fd| fd.as_fd().try_clone_to_owned());
+        if let Some(copy) = loaded.as_ref().ok().into_iter().chain(self.copies.get(name)).find(|copy| free(copy)) {
+            return copy.try_clone();
+        }
+        self.load_again(name)?;
+        self.program_fd(name)?.as_fd().try_clone_to_owned()
+    }
+
+    /// Whether a program is a copy of this one that was loaded here.
+    pub(crate) fn is_copy(&self, name: &str, id: u32) -> bool {
+        let loaded = self.program_fd(name).and_then(sys::object_id);
+        loaded.is_ok_and(|loaded| loaded == id)
+            || self.copies.get(name).is_some_and(|copy| sys::object_id(copy).is_ok_and(|copy| copy == id))
+    }
+
+    /// Loads a second copy of one of these programs, if one has none yet: verifying takes long, and whoever has to change its place is
+    /// in a hurry.
+    pub(crate) fn load_a_copy(&mut self, mut names: impl Iterator<Item = &'static str>) -> io::Result<()> {
+        let without = names.find(|name| !self.copies.contains_key(name));
+        without.map_or(Ok(()), |name| self.load_again(name))
+    }
+
+    fn load_again(&mut self, name: &'static str) -> io::Result<()> {
+        if let Ok(first) = self.program_fd(name).and_then(|fd| fd.as_fd().try_clone_to_owned()) {
+            // What is attached keeps the first copy in the kernel, whoever lets go of it here.
+            self.tc_program(name).unload().map_err(io::Error::other)?;
+            self.copies.insert(name, first);
+        }
+        self.tc_program(name).load().map_err(|error| io::Error::other(with_sources(&error)))
+    }
+
     /// Name and tag of each program that is loaded.
     pub(crate) fn tags(&self) -> Result<Vec<(String, u64)>, String> {
         let mut tags = Vec::new();
@@ -145,6 +185,11 @@ impl Object {
         Ok(tags)
     }
 
+    /// Whether the programs that are attached are pinned.
+    pub(crate) fn programs_pinned(&self, pins: &Pins) -> bool {
+        [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS].iter().all(|name| pins.program(name).exists())
+    }
+
     /// Pins the programs that are attached, replacing the pins of their predecessors.
     pub(crate) fn pin_programs(&self, pins: &Pins) -> Result<(), OpenError> {
         for name in [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
@@ -152,6 +197,7 @@ impl Object {
             let done = remove_if_there(&path).and_then(|()| sys::pin_object(self.program_fd(name)?, &path));
             done.map_err(|error| refused(name, &error))?;
         }
+        failpoint("programs-pinned");
         Ok(())
     }
 
@@ -270,7 +316,9 @@ fn make_map(pins: &Pins, name: &'static str, bytes: usize, entries: u32) -> Resu
         Some(libc::E2BIG) if bytes > IMAGE_BYTES_OLD_KERNELS_MAX => too_large(IMAGE_BYTES_OLD_KERNELS_MAX),
         _ => failed(error),
     })?;
+    failpoint("map-made");
     sys::pin_object(&map, &path).map_err(failed)?;
+    failpoint("map-pinned");
     Ok(map)
 }
 

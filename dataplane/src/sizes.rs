@@ -1,9 +1,16 @@
 //! How large the kernel's tables are, and where each lies.
 
 use policy::{CompileLimits, Image, TableId};
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
 
-use crate::{abi::Count, error::PrepareError};
+use crate::{abi::Count, btf::Btf, error::PrepareError, object::OBJECT};
+
+/// One more whenever a word of a table, a gate's hash, a reason's number or a tick comes to mean something else while its place and size
+/// stay: what is pinned by an older version is then not taken up, but exchanged.
+const MEANING: u32 = 1;
+
+/// The maps in which flows and fragments are remembered.
+pub(crate) const STATE: [&str; 4] = ["hr_flows4", "hr_flows6", "hr_fragments", "hr_sync_fragments"];
 
 /// Bytes of one half of the image map beyond which kernels before 6.0 refuse it.
 pub const IMAGE_BYTES_OLD_KERNELS_MAX: usize = 4 << 20;
@@ -155,20 +162,21 @@ impl Placement {
     }
 
     /// The name of the directory of maps: two sets of maps with the same name can be used by the same programs. It changes with the
-    /// structs and maps of the C headers and with the sizes.
+    /// definitions of the maps, with the layouts of their keys and values, and with the sizes; and not with a comment.
+    ///
+    /// Behind the dash stands what remembered flows look like: where that is equal they are taken along into other tables.
     pub(crate) fn fingerprint(&self) -> String {
-        let mut context = Context::new(&SHA256);
-        for source in [
-            include_str!("../bpf/structs.h"),
-            include_str!("../bpf/maps.h"),
-            include_str!("../bpf/consts.h"),
-            include_str!("../bpf/reasons.h"),
-        ] {
-            context.update(source.as_bytes());
-        }
-        context.update(format!("{:?} {} {ORDER:?}", self.sizes, self.cpus).as_bytes());
-        context.finish().as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+        let btf = Btf::of(OBJECT);
+        let layouts = format!("{MEANING} {} {}", btf.maps(&btf.map_names()), btf.layout("hr_event"));
+        let all = format!("{layouts} {:?} {} {ORDER:?}", self.sizes, self.cpus);
+        let state = format!("{MEANING} {}", btf.maps(&STATE));
+        format!("{}-{}", short_hash(&all, 6), short_hash(&state, 4))
     }
+}
+
+/// The first bytes of a hash, as text.
+fn short_hash(text: &str, bytes: usize) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref()[..bytes].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

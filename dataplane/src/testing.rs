@@ -22,6 +22,8 @@ use crate::{
     sys::Mapped,
 };
 
+pub use crate::failpoint::FAILPOINTS;
+
 /// The object file, as clang made it.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));
 

@@ -8,6 +8,7 @@ use super::Attached;
 use crate::{
     enforcer::{Attachment, Hook},
     error::AttachError,
+    failpoint::failpoint,
     object::{Object, with_sources},
     pin::{self, Pins},
     sys::{self, LinkKind},
@@ -38,9 +39,11 @@ impl<'a> Site<'a> {
     pub(super) fn adopt(&mut self, program: &str, name: &'static str) -> Option<OwnedFd> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let link = sys::open_pinned(&path).ok()?;
-        let alive = sys::link_info(&link).is_ok_and(|info| info.ifindex == self.interface.ifindex);
-        if !alive || sys::update_link(&link, self.object.program_fd(program).ok()?).is_err() {
-            return None;
+        let info = sys::link_info(&link).ok().filter(|info| info.ifindex == self.interface.ifindex)?;
+        // To exchange a program for its like would only cost time.
+        if !self.object.is_copy(program, info.program_id) {
+            sys::update_link(&link, self.object.program_fd(program).ok()?).ok()?;
+            failpoint("link-updated");
         }
         self.wanted.insert(name);
         Some(link)
@@ -57,8 +60,10 @@ impl<'a> Site<'a> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let made = self.object.program_fd(program).and_then(|fd| {
             let link = sys::create_link(fd, self.interface.ifindex, kind)?;
+            failpoint("link-created");
             pin::remove(&path);
             sys::pin_object(&link, &path)?;
+            failpoint("link-pinned");
             Ok(link)
         });
         let link = made.map_err(|error| fault(program, self.interface, &attachment.to_string(), &error))?;

@@ -19,10 +19,10 @@ use policy::{
 
 use crate::lab::{self, Lab, activate};
 
-/// Policies that are compared, and pairs with a packet in all (`targets`: at least a million).
+/// Policies that are compared, and pairs with a packet in all, before `lab::scaled` (`targets`: at least a million).
 const POLICIES: u64 = 250;
-const PAIRS_MIN: usize = 1_000_000;
-/// Frames that are compared.
+const PAIRS_MIN: u64 = 1_000_000;
+/// Frames that are compared, before `lab::scaled`.
 const FRAMES: u64 = 240_000;
 /// Frames for each policy.
 const FRAMES_PER_POLICY: u64 = 1_500;
@@ -68,9 +68,9 @@ fn agree(sizes: TableSizes) {
     let config = KernelConfig { sizes, ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
     let mut kernel = Kernel::open(config).unwrap();
     let mut bench = Bench::open(&kernel).unwrap();
-    let per_policy = PAIRS_MIN.div_ceil(usize::try_from(POLICIES).unwrap()).min(BULK_MAX);
+    let per_policy = usize::try_from(PAIRS_MIN.div_ceil(POLICIES)).unwrap().min(BULK_MAX);
     let mut compared = 0;
-    for seed in 0..POLICIES {
+    for seed in 0..lab::scaled(POLICIES) {
         let (model, members, image) = sample(seed);
         let prepared = kernel.prepare(seed, &image, &[]).unwrap();
         let (sampler, mut random) = (FlowSampler::new(&model, &members), SplitMix64::new(seed));
@@ -83,7 +83,7 @@ fn agree(sizes: TableSizes) {
             compared += 1;
         }
     }
-    assert!(compared >= PAIRS_MIN);
+    assert!(compared >= lab::scaled(PAIRS_MIN));
     println!("{compared} pairs compared");
 }
 
@@ -177,7 +177,7 @@ fn programs_and_userspace_enforcer_agree_on_frames() {
     let ifindex = interface.ifindex;
     let mut userspace = Userspace::new(vec![interface], TableSizes::small(), Timeouts::default());
     let mut seen = std::collections::BTreeMap::<_, u64>::new();
-    for seed in 0..FRAMES / FRAMES_PER_POLICY {
+    for seed in 0..lab::scaled(FRAMES / FRAMES_PER_POLICY) {
         let (model, members, image) = sample(seed);
         activate(&mut kernel, seed, &image);
         let prepared = userspace.prepare(seed, &image, &[]).unwrap();

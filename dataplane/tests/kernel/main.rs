@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod agree;
+mod child;
 mod corpus;
+mod detached;
+mod exchange;
 mod guard;
 mod hammer;
 mod killed;
@@ -12,5 +15,6 @@ mod limits;
 mod limits_agree;
 mod outlive;
 mod state;
+mod streams;
 mod traffic;
 mod variants;

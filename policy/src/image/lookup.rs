@@ -6,7 +6,7 @@ use super::{
     CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_SIDE_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW,
     FLAG_CUT, FLAG_DECIDED, FLAG_KEEP, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
     FLAG_TRIAL_LOG, FLAGS_ENFORCED, FLAGS_TRIAL, Image, LAYERS, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS,
-    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_DEFAULT, limit::limits_of_word,
+    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_DEFAULT, VERDICT_ONLY, limit::limits_of_word,
 };
 use crate::{
     packet::Flow,
@@ -194,7 +194,13 @@ impl Tables {
         if row == NONE {
             return None;
         }
+        if row & VERDICT_ONLY != 0 {
+            return Some(row & !VERDICT_ONLY);
+        }
         let pair = exception(&self.cells, cells, col).unwrap_or_else(|| self.base[(row + group) as usize]);
+        if pair & VERDICT_ONLY != 0 {
+            return Some(pair & !VERDICT_ONLY);
+        }
         let pair = &self.pairs[pair as usize * 4..pair as usize * 4 + 4];
         let class = port & 0xffff;
         let verdict = exception(&self.vcells, pair[0], class).or_else(|| exception(&self.vcells, pair[1], class));

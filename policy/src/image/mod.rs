@@ -48,6 +48,8 @@ pub const PORT_OTHERS: usize = PORT_BLOCKS.len() * PORT_BLOCK_ENTRIES;
 pub const PORT_ENTRIES: usize = PORT_OTHERS + 256;
 /// The verdict of a subject that no policy selects.
 pub const VERDICT_DEFAULT: u32 = 0;
+/// In the place of a row or a pair: what is left is the index of a verdict, the same for everything that could still be asked.
+pub const VERDICT_ONLY: u32 = 1 << 31;
 /// The rule that stands for the default action.
 pub const RULE_DEFAULT: u32 = 0;
 

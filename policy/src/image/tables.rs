@@ -100,11 +100,11 @@ pub struct Tables {
     pub skips: Vec<u32>,
     /// `{row, cells, col, group}` for ingress layer 0, ingress layer 1, egress layer 0, egress layer 1. As the subject of a direction
     /// (ingress: the destination) an address is its row and cells, as the peer its column and group. Row [`NONE`]: no policy of the
-    /// layer selects it. Cells [`NONE`]: no exceptions.
+    /// layer selects it. Row with [`super::VERDICT_ONLY`]: the verdict, for every peer and port. Cells [`NONE`]: no exceptions.
     pub classes: Vec<u32>,
-    /// Pair at subject row plus peer group.
+    /// Pair at subject row plus peer group; with [`super::VERDICT_ONLY`] the verdict, for every port.
     pub base: Vec<u32>,
-    /// `{owner, pair}` at subject cells plus peer column; the owner is the subject's cells.
+    /// `{owner, pair}` at subject cells plus peer column, the pair as in `base`; the owner is the subject's cells.
     pub cells: Vec<u32>,
     /// Port class in the low 16 bits, port group in the high ones, [`PORT_ENTRIES`] of them: the blocks of
     /// [`super::PORT_BLOCKS`], then by protocol number.

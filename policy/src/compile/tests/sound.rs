@@ -3,6 +3,7 @@
 use crate::image::{
     CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_LIMIT, FLAG_TRIAL_LIMIT,
     Image, LIMIT_NONE, NONE, PORT_ENTRIES, ROOT_ENTRIES, STEPS_V4_MAX, STEPS_V6_MAX, TABLES, TableId, Tables,
+    VERDICT_ONLY,
 };
 
 /// Panics if the image is not sound.
@@ -56,13 +57,20 @@ fn check_classes(tables: &Tables) {
         let words = |word: usize| {
             tables.classes.chunks_exact(CLASS_WORDS).map(move |class| class[part * CLASS_PART_WORDS + word])
         };
-        let last = |word| words(word).filter(|&value| value != NONE).max();
+        let last = |word| words(word).filter(|&value| value & VERDICT_ONLY == 0).max();
+        assert!(words(0).all(|row| row == NONE || is_verdict(tables, row) || row & VERDICT_ONLY == 0));
         let (cols, groups) = (last(2).unwrap(), last(3).unwrap());
         assert!(last(0).is_none_or(|row| ((row + groups) as usize) < tables.base.len()));
         assert!(last(1).is_none_or(|cells| ((cells + cols) as usize) < tables.cells.len() / 2));
     }
-    assert!(tables.base.iter().all(|&pair| (pair as usize) < pairs));
-    assert!(tables.cells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < pairs));
+    let known = |pair: u32| is_verdict(tables, pair) || (pair as usize) < pairs;
+    assert!(tables.base.iter().all(|&pair| known(pair)));
+    assert!(tables.cells.chunks_exact(2).all(|cell| cell[0] == NONE || known(cell[1])));
+}
+
+/// Whether a word says a verdict, and one that there is.
+fn is_verdict(tables: &Tables, word: u32) -> bool {
+    word & VERDICT_ONLY != 0 && ((word & !VERDICT_ONLY) as usize) < tables.verdicts.len() / 4
 }
 
 fn check_verdicts(tables: &Tables, rules: usize) {
