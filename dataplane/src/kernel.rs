@@ -21,7 +21,7 @@ use crate::{
     failpoint::failpoint,
     generation::Generations,
     guard_maps::GuardMaps,
-    judged,
+    judged::Judged,
     object::{Object, PROBE_WORDS},
     pin::{Held, Pins},
     predecessor::Predecessor,
@@ -42,6 +42,7 @@ pub struct Kernel {
     ways: Ways,
     generations: Generations,
     buckets: Buckets,
+    judged: Judged,
     counts: RuleCounts,
     guard: GuardMaps,
     events: Events,
@@ -72,6 +73,7 @@ impl Kernel {
         let mut kernel = Kernel {
             generations: Generations::open(&object, placement)?,
             buckets: Buckets::open(&object, &placement)?,
+            judged: Judged::open(&mut object)?,
             counts: RuleCounts::default(),
             guard: GuardMaps::open(&mut object)?,
             events: Events::open(&mut object)?,
@@ -89,7 +91,7 @@ impl Kernel {
             .guard
             .set_vlans(&vlan::children(&kernel.interfaces))
             .map_err(|error| program_fault("hr_vlan", &error))?;
-        judged::set(&mut kernel.object, &kernel.interfaces)?;
+        kernel.judged.set(&kernel.interfaces)?;
         kernel.begin()?;
         Ok(kernel)
     }
