@@ -27,6 +27,7 @@
 #include "classify.h"
 #include "count.h"
 #include "state.h"
+#include "limit.h"
 #include "fragment.h"
 #include "quoted.h"
 #include "events.h"
@@ -120,6 +121,25 @@ static long hr_bulk_one(u32 index, struct hr_bulk_run *run) {
     return 0;
 }
 
+/* One bucket, charged by a clock that the test tells: src_hi is the time, in_flags and out_flags are interval and
+ * burst, in_rule is the segments, out_rule the answer. The first tuple finds the bucket full. */
+static long hr_charge_one(u32 index, struct hr_bulk_run *run) {
+    struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
+    struct hr_buckets *buckets = HR_VALUE(HR_BUCKETS);
+    u64 *full_at = &buckets->half[0].packets[0];
+    u32 limit[2];
+
+    (void)run;
+    if (!bulk)
+        return 1;
+    if (!index)
+        *full_at = 0;
+    limit[0] = bulk->in_flags;
+    limit[1] = bulk->out_flags;
+    bulk->out_rule = hr_take(full_at, bulk->src_hi, limit, bulk->in_rule, true);
+    return 0;
+}
+
 /* The same with a sum for an answer, so that memory traffic is that of the tables. */
 static long hr_random_classify(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
@@ -179,6 +199,7 @@ static long hr_random_reference(u32 index, struct hr_bulk_run *run) {
     }
 
 HR_LOOP(hr_bulk_classify, hr_bulk_one)
+HR_LOOP(hr_bulk_charge, hr_charge_one)
 HR_LOOP(hr_loop_nothing, hr_random_nothing)
 HR_LOOP(hr_loop_classify, hr_random_classify)
 HR_LOOP(hr_loop_reference, hr_random_reference)

@@ -17,6 +17,8 @@ struct hr_side {
     u32 flags;
     u32 rule;
     u32 trial; /* the rule that would decide if observing policies were enforced */
+    u16 limit; /* of the rule; the flags say whether there is one */
+    u16 trial_limit;
 };
 
 struct hr_found {
@@ -172,9 +174,11 @@ static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u
     if (fresh & HR_FLAG_DECIDED) {
         side->flags |= flags & HR_FLAGS_ENFORCED;
         side->rule = verdict[1];
+        side->limit = verdict[2];
     }
     if (fresh & HR_FLAG_TRIAL_DECIDED) {
         side->flags |= flags & HR_FLAGS_TRIAL;
+        side->trial_limit = verdict[2] >> HR_LIMIT_TRIAL_SHIFT;
         side->trial = verdict[3];
     }
     return done | (flags & HR_FLAGS_DECIDED);
@@ -196,6 +200,8 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
             side->flags = verdict[0];
             side->rule = verdict[1];
             side->trial = verdict[3];
+            side->limit = verdict[2];
+            side->trial_limit = verdict[2] >> HR_LIMIT_TRIAL_SHIFT;
             return;
         }
         done = hr_decide(side, verdict, done, verdict[0]);
@@ -269,6 +275,23 @@ static __always_inline bool hr_allows(const struct hr_found *found) {
 /* Allows also with every policy in observe mode enforced. */
 static __always_inline bool hr_allows_trial(const struct hr_found *found) {
     return hr_both(found, HR_FLAG_TRIAL_ALLOW);
+}
+
+/* Whether a rule that decides one direction limits new connections, as a whole or for each source. */
+static __always_inline bool hr_side_counts(u32 *image, const struct hr_side *side) {
+    u32 *enforced = HR_ELEMENT(image, LIMITS, side->limit, HR_LIMIT_BYTES);
+    u32 *trial = HR_ELEMENT(image, LIMITS, side->trial_limit, HR_LIMIT_BYTES);
+
+    if (side->flags & HR_FLAG_LIMIT && enforced[HR_LIMIT_RULE + 2] | enforced[HR_LIMIT_SOURCE + 2])
+        return true;
+    return side->flags & HR_FLAG_TRIAL_LIMIT && trial[HR_LIMIT_RULE + 2] | trial[HR_LIMIT_SOURCE + 2];
+}
+
+/* Whether a limit tells new flows from old ones. */
+static __always_inline bool hr_counts_flows(u32 slot, const struct hr_found *found) {
+    struct hr_half half = hr_half_of(slot);
+
+    return hr_side_counts(half.image, &found->in) || hr_side_counts(half.image, &found->out);
 }
 
 static __always_inline bool hr_keeps(const struct hr_found *found) {

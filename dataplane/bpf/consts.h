@@ -81,6 +81,12 @@
 #define HR_FLAGS_DECIDED (HR_FLAG_DECIDED | HR_FLAG_TRIAL_DECIDED)
 /* Not in the tables: an index was out of range. */
 #define HR_FLAG_BROKEN 0x80000000u
+/* A verdict's word of limits has that of the enforced rule in its low half, that of the trial's in its high one. */
+#define HR_LIMIT_TRIAL_SHIFT 16
+#define HR_LIMIT_BYTES 64
+/* Where the four buckets begin in an element of the table of limits: each is an interval and a burst. */
+#define HR_LIMIT_RULE 2
+#define HR_LIMIT_SOURCE 6
 #define HR_LAYERS 2
 #define HR_PART_WORDS 4
 #define HR_SIDE_WORDS (HR_PART_WORDS * HR_LAYERS)

@@ -24,6 +24,7 @@
 #include "classify.h"
 #include "count.h"
 #include "state.h"
+#include "limit.h"
 #include "fragment.h"
 #include "quoted.h"
 #include "events.h"
@@ -40,6 +41,7 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
     f->len = f->end - f->data;
     f->lazy = frags;
     f->packets = 1;
+    f->came_in = 0;
     f->vid = 0;
     f->hook = HR_INGRESS;
 }
@@ -56,6 +58,7 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
     f->len = skb->len;
     f->lazy = 0;
     f->packets = skb->gso_segs ? skb->gso_segs : 1;
+    f->came_in = hook == HR_EGRESS ? skb->ingress_ifindex : 0;
     f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
     f->hook = hook;
 }

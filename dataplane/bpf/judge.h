@@ -27,8 +27,14 @@ static __always_inline u32 hr_before_policy(const struct hr_frame *f, const stru
 static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found,
                                       void *data, void *end) {
     struct hr_packet q = {};
+    u32 reason;
 
-    return hr_quoted(p, &q, data, end) ? hr_judge_quoted(way, &q, found) : HR_NONE;
+    if (!hr_quoted(p, &q, data, end))
+        return HR_NONE;
+    reason = hr_judge_quoted(way, &q, found);
+    if (!reason)
+        hr_classify(way->slot, p, false, found);
+    return reason;
 }
 
 /* A refused packet, or one that passes only because a policy observes. */
@@ -37,29 +43,39 @@ static __always_inline u32 hr_second_opinion(const struct hr_frame *f, const str
     return hr_is_error(p) ? hr_about_quoted(way, p, found, f->data, f->end) : hr_ask_state(way, p, found);
 }
 
-static __always_inline u32 hr_by_policy(const struct hr_frame *f, const struct hr_half *half, struct hr_way *way,
-                                        const struct hr_packet *p, struct hr_found *found) {
-    u32 reason;
+/* Classification lets it pass; `reason` is HR_NONE or HR_OBSERVED. */
+static __always_inline u32 hr_pass(const struct hr_frame *f, const struct hr_way *way, const struct hr_packet *p,
+                                   struct hr_found *found, u32 reason) {
+    if (!f->probe && (way->fresh || hr_opens(p, f->hook, hr_keeps(found))))
+        hr_remember(way, p, found, hr_purpose_of(way, p, found));
+    if (!reason)
+        return HR_ALLOWED;
+    found->in.rule = found->in.trial;
+    found->out.rule = found->out.trial;
+    return reason;
+}
 
-    hr_classify_inline(half, p, false, found);
+static __always_inline u32 hr_by_policy(const struct hr_frame *f, struct hr_way *way, const struct hr_packet *p,
+                                        struct hr_found *found) {
+    u32 reason, limits = HR_NONE;
+
+    /* Called and not inlined: the verifier goes through it once, which the straight line has done inline already. */
+    hr_classify(way->slot, p, false, found);
     if (hr_either(found, HR_FLAG_BROKEN))
         return HR_BROKEN_TABLE;
-    if (hr_allows(found) && hr_allows_trial(found)) {
-        if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
-            hr_remember(way, p, found);
-        return HR_ALLOWED;
-    }
+    if (!f->probe && hr_either(found, HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT))
+        limits = hr_ask_limits(way, p, found, f->packets, f->came_in);
+    if (limits == HR_RATE_LIMITED)
+        return limits;
+    if (hr_allows(found) && hr_allows_trial(found))
+        return hr_pass(f, way, p, found, limits);
     way->observed = hr_allows(found);
     reason = hr_second_opinion(f, way, p, found);
     if (!way->observed)
         return reason ? reason : HR_DENIED;
     if (reason && reason < HR_DROP_FIRST)
         return reason;
-    if (!f->probe && hr_opens(p, f->hook, hr_keeps(found)))
-        hr_remember(way, p, found);
-    found->in.rule = found->in.trial;
-    found->out.rule = found->out.trial;
-    return HR_OBSERVED;
+    return hr_pass(f, way, p, found, HR_OBSERVED);
 }
 
 /* Whether a packet is worth telling of: refused, observed, or logged; of a TCP flow that is logged its opening. */
@@ -89,14 +105,13 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
 static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, struct hr_found *found) {
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
-    struct hr_half half = hr_half_of(generation);
     u32 reason;
 
     if (!hr_parse(&p, f))
         return HR_NOT_IP;
     reason = hr_judge_early(f, &way, &p);
     if (!reason) {
-        reason = hr_by_policy(f, &half, &way, &p, found);
+        reason = hr_by_policy(f, &way, &p, found);
         if (!f->probe) {
             hr_count_rules(f, bpf_get_smp_processor_id(), way.slot, found);
             if (p.frag)
@@ -139,7 +154,7 @@ static __always_inline u32 hr_ask(struct hr_frame *f) {
         probe->reason = hr_judge_closely(f, probe->generation, &found);
     probe->in_rule = found.in.rule;
     probe->out_rule = found.out.rule;
-    probe->flags = found.in.flags << 8 | found.out.flags;
+    probe->flags = found.in.flags << 16 | found.out.flags;
     return probe->reason;
 }
 

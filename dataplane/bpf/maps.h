@@ -135,6 +135,35 @@ struct {
     __type(value, struct hr_flow);
 } hr_flows6 SEC(".maps");
 
+/*
+ * Key 0. The value is a struct hr_buckets for each limit of the image, and its real size is set when userspace creates
+ * the map. Programs charge the half of their generation; userspace empties the idle one and carries over what goes on.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, struct hr_buckets);
+} hr_buckets SEC(".maps");
+
+/* Sources that have sent by a rule that limits sources. Written by programs; bounded, the least used one gives way. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2);
+    __type(key, struct hr_source_key);
+    __type(value, struct hr_bucket);
+} hr_sources SEC(".maps");
+
+/* Devices through which no packet comes that was not judged when it arrived: the attached ones and their VLANs. The
+ * value says nothing. Written by userspace before it attaches. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 2);
+    __type(key, u32);
+    __type(value, u32);
+} hr_judged SEC(".maps");
+
 /* Verdicts on first fragments, for the later ones. Two tables, so that a flood of fragments cannot push out those of
  * sync flows. */
 struct {

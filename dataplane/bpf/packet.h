@@ -13,6 +13,7 @@ struct hr_frame {
     u32 len; /* of the whole frame, also what is not linear; but see `lazy` */
     u32 ifindex;
     u32 packets; /* segments of a large one */
+    u32 came_in; /* the interface through which a leaving packet came; 0: sent from here, or arriving */
     u16 vid;     /* tag that the kernel has taken off */
     u8 hook;
     u8 probe; /* leaves nothing behind */

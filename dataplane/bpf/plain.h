@@ -15,7 +15,7 @@
 #define HR_PLAIN_BYTES_MIN 40
 
 /* What must be kept, told or charged is for judge.h. */
-#define HR_FLAGS_NOT_PLAIN (HR_FLAG_LOG | HR_FLAG_KEEP)
+#define HR_FLAGS_NOT_PLAIN (HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT)
 
 static __always_inline bool hr_plain_udp(const struct hr_packet *p, const struct udphdr *udp) {
     u32 length = bpf_ntohs(udp->len);

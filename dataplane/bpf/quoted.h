@@ -85,24 +85,22 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
     return hr_quoted_ports(q, data, end);
 }
 
-/* Whether the quoted packet may pass: by itself, as an answer, or by an entry. The rules are those that say so. */
+/* Whether the quoted packet may pass: by itself, as an answer, or by an entry. The rules are those that say so; what
+ * was found of the error itself is overwritten, for the stack is short. */
 __noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found) {
-    struct hr_found about = {};
     struct hr_flow *flow;
 
     if (!way || !q || !found)
         return HR_NONE;
-    hr_classify(way->slot, q, false, &about);
-    if (!hr_enough(way, &about)) {
-        hr_classify(way->slot, q, true, &about);
-        if (!hr_can_answer(q) || !hr_enough(way, &about)) {
+    hr_classify(way->slot, q, false, found);
+    if (!hr_enough(way, found)) {
+        hr_classify(way->slot, q, true, found);
+        if (!hr_can_answer(q) || !hr_enough(way, found)) {
             flow = hr_flow_find(q);
             if (!flow || !flow->keep || !hr_alive(flow, q, hr_tick()))
                 return HR_NONE;
         }
     }
-    found->in.rule = about.in.rule;
-    found->out.rule = about.out.rule;
     return HR_QUOTED;
 }
 

@@ -52,6 +52,7 @@ enum hr_value {
     HR_GATE,
     HR_TIMEOUTS,
     HR_CPUS,
+    HR_BUCKETS,
     HR_IMAGE_EVEN,
     HR_IMAGE_ODD,
     HR_VALUES,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes).
- * What arrives makes no entry but for rules that keep their flows; so a flood cannot fill the table (ADR 0016).
+ * What arrives makes no entry but for rules that keep their flows (ADR 0016), and for flows that a limit counts, as
+ * many as it admits; so a flood cannot fill the table.
  */
 #ifndef HR_STATE_H
 #define HR_STATE_H
@@ -13,6 +14,8 @@ struct hr_way {
     u8 hook;
     u8 probe;    /* make and change nothing */
     u8 observed; /* classification allows, but a policy in observe mode would not */
+    u8 begins;   /* a connection or flow that a limit counts */
+    u8 fresh;    /* the first packet of a flow that is remembered because a limit counts it */
 };
 
 static __always_inline u32 hr_tick(void) {
@@ -150,7 +153,7 @@ __noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, 
     if (!way || !p || !found)
         return HR_NONE;
     flow = hr_flow_find(p);
-    if (!flow || !hr_alive(flow, p, tick))
+    if (!flow || flow->mute || !hr_alive(flow, p, tick))
         return HR_NONE;
     answers = flow->opener_is_b != hr_source_is_b(p);
     /* Of a kept flow both directions pass; otherwise an entry speaks for answers only. */
@@ -238,27 +241,58 @@ static __always_inline bool hr_opens(const struct hr_packet *p, u8 hook, bool ke
     return hook == HR_EGRESS && (p->protocol != HR_TCP || hr_bare_syn(p));
 }
 
-/* 5b and 5d: the entry of an opening packet, unless its answers would pass without one. */
-__noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
-    u32 tick = hr_tick();
-    struct hr_flow *flow;
-    bool keep;
+/* What an entry is for. */
+enum hr_purpose {
+    HR_FOR_NOTHING,
+    HR_FOR_COUNTING, /* so that a limit of new connections counts the flow once: speaks for nobody */
+    HR_FOR_ANSWERS,
+    HR_FOR_BOTH_WAYS,
+};
+
+/* Apart from hr_remember, for the stack is short. */
+__noinline u32 hr_purpose_of(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
+    struct hr_found reversed = {};
 
     if (!way || !p || !found)
-        return 0;
-    keep = hr_keeps(found);
-    if (!keep) {
-        struct hr_found reversed = {};
+        return HR_FOR_NOTHING;
+    if (hr_keeps(found))
+        return HR_FOR_BOTH_WAYS;
+    /* What arrives never makes an entry that would let something pass. */
+    if (way->hook == HR_INGRESS)
+        return HR_FOR_COUNTING;
+    hr_classify(way->slot, p, true, &reversed);
+    if (!hr_allows(&reversed) || !hr_allows_trial(&reversed))
+        return HR_FOR_ANSWERS;
+    /* The answers pass without an entry; but those of UDP must not be taken for new flows. */
+    if (p->protocol != HR_TCP && (way->begins || hr_counts_flows(way->slot, &reversed)))
+        return HR_FOR_COUNTING;
+    return HR_FOR_NOTHING;
+}
 
-        hr_classify(way->slot, p, true, &reversed);
-        if (hr_allows(&reversed) && hr_allows_trial(&reversed))
-            return 0;
-    }
+/* Whether an entry that is there does for this purpose. */
+static __always_inline bool hr_does_for(const struct hr_flow *flow, const struct hr_packet *p, u32 purpose) {
+    if (purpose == HR_FOR_COUNTING)
+        return true;
+    return !flow->mute && flow->keep >= (purpose == HR_FOR_BOTH_WAYS) &&
+           (flow->keep || flow->opener_is_b == hr_source_is_b(p)) && !(flow->closing && hr_bare_syn(p));
+}
+
+/* 5b and 5d: the entry of an opening packet. */
+__noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found,
+                           u32 purpose) {
+    bool keep = purpose == HR_FOR_BOTH_WAYS;
+    u32 tick = hr_tick();
+    struct hr_flow *flow;
+
+    if (!way || !p || !found || purpose == HR_FOR_NOTHING)
+        return 0;
     flow = hr_flow_find(p);
-    if (flow && hr_alive(flow, p, tick) && flow->keep >= keep &&
-        (flow->keep || flow->opener_is_b == hr_source_is_b(p)) && !(flow->closing && hr_bare_syn(p))) {
+    if (flow && hr_alive(flow, p, tick) && hr_does_for(flow, p, purpose)) {
         bool answers = flow->opener_is_b != hr_source_is_b(p);
 
+        /* An entry that lets answers pass lives by those whom it is for. */
+        if (purpose == HR_FOR_COUNTING && !flow->mute)
+            return 0;
         if (flow->generation != way->generation && !answers) {
             flow->generation = way->generation;
             flow->in_rule = found->in.rule;
@@ -274,6 +308,7 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
             .out_rule = found->out.rule,
             .opener_is_b = hr_source_is_b(p),
             .keep = keep,
+            .mute = purpose == HR_FOR_COUNTING,
         };
 
         hr_flow_store(p, &fresh);

@@ -36,13 +36,23 @@ struct hr_count {
     u64 bytes;
 };
 
+/*
+ * Token buckets, each as the instant of the monotonic clock at which it is full again; what is past is full.
+ * [0] is what is enforced, [1] what the trial takes, so that observing takes nothing from what is enforced.
+ */
+struct hr_bucket {
+    u64 packets[2];
+    u64 connections[2];
+};
+
 /* What a CPU counts, and what it may still tell in this tick; whole cache lines, for no other CPU writes here. */
 struct hr_cpu {
     struct hr_count count[HR_HOOKS][HR_REASONS];
     u64 lost; /* events that could not be told */
     u32 tick;
     u32 told;
-    u64 pad[6];
+    struct hr_bucket full; /* never written: what is remembered of a source begins as this, and the stack is short */
+    u64 pad[2];
 };
 
 /*
@@ -117,7 +127,19 @@ struct hr_flow {
     u8 keep; /* outlives a revision that no longer allows it */
     u8 answered;
     u8 closing; /* FIN or RST was seen */
-    u32 pad;
+    u8 mute;    /* only says that the flow is not new; lets nothing pass */
+    u8 pad[3];
+};
+
+/* The buckets of a rule, one for each half of the image. */
+struct hr_buckets {
+    struct hr_bucket half[2];
+};
+
+/* What one source may still send by one rule. The rule comes first: its limits are the same over revisions. */
+struct hr_source_key {
+    u64 id;
+    u64 src_hi, src_lo;
 };
 
 /* Idle times after which an entry is no longer believed, in ticks. */
@@ -167,7 +189,7 @@ struct hr_probe {
     u32 generation; /* whose half is read */
     u32 reason;
     u32 in_rule, out_rule;
-    u32 flags; /* of both directions: ingress << 8 | egress */
+    u32 flags; /* of both directions: ingress << 16 | egress */
     u32 pad[2];
     u64 jiffies, clock_ns; /* by hr_clock */
 };

@@ -62,13 +62,17 @@ shared! {
     struct TimeoutTicks = "hr_timeouts" {
         tcp_opening: u32, tcp: u32, tcp_closing: u32, udp_opening: u32, udp: u32, other: u32, fragment: u32, pickup: u32,
     }
+    /// Token buckets, enforced and of the trial.
+    struct Bucket = "hr_bucket" { packets: [u64; 2], connections: [u64; 2], }
+    /// Those of a rule, one for each half of the image.
+    struct Buckets = "hr_buckets" { half: [Bucket; 2], }
     /// A packet worth telling of.
     struct Event = "hr_event" {
         time_ns: u64, src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, bytes: u32, generation: u32, in_rule: u32,
         out_rule: u32, sport: u16, dport: u16, protocol: u8, v6: u8, hook: u8, reason: u8, tcp_flags: u8, logged: u8, pad: [u8; 6],
     }
     /// What a processor counts, and what it may still tell.
-    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, tick: u32, told: u32, pad: [u64; 6], }
+    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, tick: u32, told: u32, full: Bucket, pad: [u64; 2], }
     /// A tuple to classify in bulk, and the answer.
     struct Bulk = "hr_bulk" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, dport: u16, protocol: u8, v6: u8, in_flags: u32, out_flags: u32,

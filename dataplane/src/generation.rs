@@ -191,6 +191,14 @@ impl Generations {
         digest_of(sections)
     }
 
+    /// The limits in the half of a generation.
+    pub(crate) fn limits(&self, generation: u32) -> &[u32] {
+        let (slot, index) = (slot(generation), TABLES.iter().position(|table| *table == TableId::Limits));
+        let index = index.expect("limits are a table");
+        let length = self.meta.load(slot * META_WORDS + META_LENGTHS + index) as usize;
+        self.words(TableId::Limits, slot, length.min(self.placement.words(TableId::Limits)))
+    }
+
     /// Whether the half of a generation, read back, is word for word what these tables are.
     pub(crate) fn holds(&self, generation: u32, tables: &Tables) -> bool {
         tables.each().all(|(table, words)| self.words(table, slot(generation), words.len()) == words)
@@ -276,7 +284,8 @@ fn read_count(map: &Mapped, index: usize) -> Count {
     Count { packets: map.load64(index * 2), bytes: map.load64(index * 2 + 1) }
 }
 
-fn slot(generation: u32) -> usize {
+/// The half of a generation.
+pub(crate) fn slot(generation: u32) -> usize {
     (generation & 1) as usize
 }
 

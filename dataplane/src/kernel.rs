@@ -2,11 +2,12 @@
 
 mod watch;
 
-use policy::{Direction, Guard, Image, LocalInterface, Obligation};
+use policy::{Direction, Guard, Image, LocalInterface, Obligation, TableId};
 
 use crate::{
     abi::{Probe, TimeoutTicks},
     attach::{self, Attached, Ways},
+    buckets::{Buckets, Carried},
     clock,
     enforcer::{
         Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookStatus, Judgement, KernelConfig,
@@ -20,6 +21,7 @@ use crate::{
     failpoint::failpoint,
     generation::Generations,
     guard_maps::GuardMaps,
+    judged::Judged,
     object::{Object, PROBE_WORDS},
     pin::{Held, Pins},
     predecessor::Predecessor,
@@ -40,6 +42,8 @@ pub struct Kernel {
     ways: Ways,
     vlans: vlan::Children,
     generations: Generations,
+    buckets: Buckets,
+    judged: Judged,
     counts: RuleCounts,
     guard: GuardMaps,
     events: Events,
@@ -70,6 +74,8 @@ impl Kernel {
         let mut object = Object::load(&pins, &placement)?;
         let mut kernel = Kernel {
             generations: Generations::open(&object, placement)?,
+            buckets: Buckets::open(&object, &placement)?,
+            judged: Judged::open(&mut object)?,
             counts: RuleCounts::default(),
             guard: GuardMaps::open(&mut object)?,
             events: Events::open(&mut object)?,
@@ -85,6 +91,7 @@ impl Kernel {
         };
         kernel.set_timeouts(&config.timeouts)?;
         kernel.guard.set_vlans(&kernel.vlans).map_err(|error| program_fault("hr_vlan", &error))?;
+        kernel.judged.set(&kernel.interfaces)?;
         kernel.begin()?;
         Ok(kernel)
     }
@@ -218,6 +225,7 @@ impl Enforcer for Kernel {
         self.generations.wait_for_grace().map_err(PrepareError::Grace)?;
         let generation = self.generations.next();
         self.counts.fill(&self.generations, generation, image);
+        self.buckets.fill(generation, image.tables.elements(TableId::Limits));
         self.generations.fill(&image.tables, revision, image.rules.len(), expected);
         // The same words have the same digest; that of what was read back is only computed when it has to be told.
         if !self.generations.holds(generation, &image.tables) {
@@ -237,7 +245,10 @@ impl Enforcer for Kernel {
             return Err(ActivateError::Stale { prepared: prepared.generation, expected });
         }
         let before = self.generations.generation();
+        let carried = Carried::of(&self.generations, before, prepared.generation);
+        self.buckets.carry(&carried);
         self.generations.flip(prepared.generation);
+        self.buckets.carry(&carried);
         self.counts.flipped(before);
         if self.is_waiting() {
             self.attach().map_err(|error| ActivateError::Exchange(Box::new(error)))?;

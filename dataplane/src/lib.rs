@@ -5,6 +5,7 @@
 //! kernel                    the enforcer in the kernel
 //!   object attach pin       programs; where they are attached; how they outlive the process
 //!   generation grace guard_maps gate   the tables that packets read
+//!   buckets judged          what limits of rules are charged to, and where
 //!   predecessor             the tables of another layout, until they are exchanged
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
@@ -15,6 +16,7 @@
 mod abi;
 mod attach;
 mod btf;
+mod buckets;
 mod clock;
 mod elf;
 mod enforcer;
@@ -25,6 +27,7 @@ mod gate;
 mod generation;
 mod grace;
 mod guard_maps;
+mod judged;
 mod kernel;
 mod links;
 mod object;

@@ -12,14 +12,15 @@ use aya::{
     maps::{HashMap, Map, MapData},
     programs::{Program, ProgramFd, SchedClassifier},
 };
-use policy::Direction;
+use policy::{Direction, TableId};
 
 use crate::{
-    abi::{Cpu, Gate, Live, Probe, TimeoutTicks},
+    abi::{Buckets, Cpu, Gate, Live, Probe, TimeoutTicks},
     enforcer::Hook,
     error::{JudgeError, OpenError},
     events::RING_BYTES,
     failpoint::failpoint,
+    judged::JUDGED_MAX,
     pin::Pins,
     settings::{self, VALUES},
     sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, Placement},
@@ -298,6 +299,7 @@ fn value_bytes(name: &str, placement: &Placement) -> usize {
         "hr_gate" => size_of::<Gate>(),
         "hr_timeouts" => size_of::<TimeoutTicks>(),
         "hr_cpus" => placement.cpus() * size_of::<Cpu>(),
+        "hr_buckets" => placement.elements(TableId::Limits) * size_of::<Buckets>(),
         _ => placement.image_words() * size_of::<u32>(),
     }
 }
@@ -332,6 +334,9 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_chunks", count(2 * placement.chunk_words() / 256).max(1)),
         ("hr_rules", 2 * placement.cpus),
         ("hr_cpus", 1),
+        ("hr_buckets", 1),
+        ("hr_sources", sizes.sources),
+        ("hr_judged", JUDGED_MAX),
         ("hr_gate", 1),
         ("hr_guard", count(GUARD_MAP_ENTRIES)),
         ("hr_join", count(2 * policy::guard::JOIN_ENTRIES_MAX)),

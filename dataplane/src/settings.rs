@@ -22,7 +22,8 @@ const LOAD_64: u8 = 0x18;
 const PSEUDO_MAP_VALUE: u8 = 2;
 
 /// The maps whose value is addressed so, in the order of `enum hr_value`.
-pub(crate) const VALUES: [&str; 6] = ["hr_live", "hr_gate", "hr_timeouts", "hr_cpus", "hr_image_even", "hr_image_odd"];
+pub(crate) const VALUES: [&str; 7] =
+    ["hr_live", "hr_gate", "hr_timeouts", "hr_cpus", "hr_buckets", "hr_image_even", "hr_image_odd"];
 
 /// In the order of `enum hr_setting`: where each table begins, what cuts an index to it, and the rest.
 const TABLES: [(TableId, &str); 13] = [

@@ -20,10 +20,12 @@ pub const IMAGE_BYTES_OLD_KERNELS_MAX: usize = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableSizes {
     /// Elements of each table of an image; compile with the same limits. There are two halves of everything, and the counters of
-    /// rules take 32 bytes for each processor.
+    /// rules take 32 bytes for each processor, the buckets of limits 64.
     pub image: CompileLimits,
     /// Flows of each family that are remembered.
     pub flows: u32,
+    /// Sources that rules with limits of each source tell apart, of all such rules together. Each takes about 130 bytes of the kernel's memory.
+    pub sources: u32,
     /// Datagrams in fragments that are followed.
     pub fragments: u32,
     /// Keep the chunks of the address trie in a map of their own, which costs some nanoseconds: the one map with everything else then stays
@@ -33,7 +35,13 @@ pub struct TableSizes {
 
 impl Default for TableSizes {
     fn default() -> TableSizes {
-        TableSizes { image: CompileLimits::default(), flows: 65_536, fragments: 8_192, chunks_apart: false }
+        TableSizes {
+            image: CompileLimits::default(),
+            flows: 65_536,
+            sources: 65_536,
+            fragments: 8_192,
+            chunks_apart: false,
+        }
     }
 }
 
@@ -53,7 +61,7 @@ impl TableSizes {
             rules_max: 8_192,
             limits_max: 1_024,
         };
-        TableSizes { image, flows: 4_096, fragments: 1_024, chunks_apart: true }
+        TableSizes { image, flows: 4_096, sources: 4_096, fragments: 1_024, chunks_apart: true }
     }
 
     /// Refuses an image that does not fit.

@@ -363,6 +363,11 @@ impl Mapped {
         self.cell64(index).store(value, Ordering::Release);
     }
 
+    /// Raises one 64-bit word that programs change too, by its number.
+    pub(crate) fn raise64(&self, index: usize, least: u64) {
+        self.cell64(index).fetch_max(least, Ordering::AcqRel);
+    }
+
     fn cell64(&self, index: usize) -> &AtomicU64 {
         assert!(index * 2 + 2 <= self.words, "access beyond a map of {} words", self.words);
         // SAFETY: inside the mapping, which begins at a page, so multiples of 8 bytes are aligned.

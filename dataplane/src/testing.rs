@@ -10,7 +10,7 @@ use aya::{
     },
     programs::{Program, Xdp},
 };
-use policy::{Direction, Flow};
+use policy::{Direction, Flow, image::Bucket};
 
 use crate::{
     abi::{Bulk as Cell, halves},
@@ -147,6 +147,23 @@ impl Bench {
         Ok(answers)
     }
 
+    /// Charges packets to one bucket that begins full; each is the time in nanoseconds and its segments. Which of them pass.
+    ///
+    /// # Errors
+    /// If the kernel refuses the run.
+    pub fn charge(&mut self, bucket: Bucket, packets: &[(u64, u32)]) -> Result<Vec<bool>, BenchError> {
+        assert!(packets.len() <= BULK_MAX, "{} packets are too many", packets.len());
+        for (index, (now_ns, segments)) in packets.iter().enumerate() {
+            self.cells.store64(index * size_of::<Cell>() / 8, *now_ns);
+            for (offset, word) in [bucket.interval_ns, bucket.burst, *segments].into_iter().enumerate() {
+                self.cells.store(index * CELL_WORDS + 9 + offset, word);
+            }
+        }
+        self.task.store64(0, packets.len() as u64);
+        self.time("hr_bulk_charge", &[0; 64], 1)?;
+        Ok((0..packets.len()).map(|index| self.cells.load(index * CELL_WORDS + 12) != 0).collect())
+    }
+
     fn answer(&self, index: usize) -> BulkAnswer {
         let word = |offset: usize| self.cells.load(index * CELL_WORDS + 9 + offset);
         BulkAnswer { in_flags: word(0), out_flags: word(1), rules: (word(2), word(3)), trial: (word(4), word(5)) }
@@ -208,6 +225,20 @@ impl Kernel {
         }
     }
 
+    /// Runs the live ingress program on a frame on so many threads at once, `repeat` times each.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn hammer_live(&self, frame: &[u8], repeat: u32, threads: usize) -> Result<(), BenchError> {
+        let Some(Program::Xdp(program)) = self.object().program(self.object().xdp) else {
+            return Err(BenchError("no XDP program".to_owned()));
+        };
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..threads).map(|_| scope.spawn(|| time_xdp(program, frame, repeat))).collect();
+            runs.into_iter().try_for_each(|run| run.join().expect("a test run does not panic").map(drop))
+        })
+    }
+
     /// Runs the live egress program on a frame, likewise.
     ///
     /// # Errors
@@ -222,11 +253,21 @@ impl Kernel {
     /// # Errors
     /// If the kernel refuses.
     pub fn pass_live(&self, hook: Hook, frame: &[u8]) -> Result<(), BenchError> {
+        self.pass_live_as(hook, frame, Carriage::default())
+    }
+
+    /// The same with what the kernel knows of a packet beyond its bytes; only what leaves has that.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn pass_live_as(&self, hook: Hook, frame: &[u8], carriage: Carriage) -> Result<(), BenchError> {
         let length = u32::try_from(frame.len()).map_err(|error| failed(&error))?;
         // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let xdp = words(&[0, length, 0, hook.ifindex, 0, 0]);
-        // `struct __sk_buff` up to ifindex, its eleventh word.
-        let skb = words(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, hook.ifindex]);
+        // `struct __sk_buff` up to gso_segs.
+        let mut skb = [0; 42];
+        (skb[9], skb[10], skb[41]) = (carriage.came_in, hook.ifindex, carriage.segments);
+        let skb = words(&skb);
         let context = if hook.direction == Direction::Ingress { &xdp } else { &skb };
         let options = TestRunOptions { data_in: Some(frame), ctx_in: Some(context), ..TestRunOptions::new() };
         match self.object().program(self.object().xdp) {
@@ -244,6 +285,15 @@ impl Kernel {
         let result = program.test_run(options).map_err(|error| failed(&error))?;
         Ok((u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX), result.return_value))
     }
+}
+
+/// What the kernel knows of a packet that leaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Carriage {
+    /// The interface through which it came; 0: sent from here.
+    pub came_in: u32,
+    /// Segments of a large one; 0 and 1: it is none.
+    pub segments: u32,
 }
 
 fn words(words: &[u32]) -> Vec<u8> {

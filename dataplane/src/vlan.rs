@@ -1,6 +1,9 @@
 //! Which of our interfaces is a VLAN of which other one: a tagged frame on the parent belongs to the child's guard.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use policy::LocalInterface;
 
@@ -25,6 +28,26 @@ pub(crate) fn carries(children: &Children, ifindex: u32) -> bool {
     children.keys().any(|(parent, _)| *parent == ifindex)
 }
 
+/// Every device that is a VLAN of one of the interfaces, also by way of another VLAN.
+pub(crate) fn above(interfaces: &[LocalInterface]) -> io::Result<Vec<u32>> {
+    Ok(above_among(&links::all()?, interfaces))
+}
+
+fn above_among(links: &[Link], interfaces: &[LocalInterface]) -> Vec<u32> {
+    let mut below: BTreeSet<u32> = interfaces.iter().map(|interface| interface.ifindex).collect();
+    let mut above = Vec::new();
+    loop {
+        let on_top = |link: &&Link| link.vlan.is_some_and(|(parent, _)| below.contains(&parent));
+        let new: Vec<u32> =
+            links.iter().filter(on_top).map(|link| link.ifindex).filter(|ifindex| !below.contains(ifindex)).collect();
+        if new.is_empty() {
+            return above;
+        }
+        below.extend(&new);
+        above.extend(new);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +61,13 @@ mod tests {
         let found = among(&links, &[2, 7, 9].map(of));
         assert_eq!(found, BTreeMap::from([((2, 5), 7)]));
         assert!(carries(&found, 2) && !carries(&found, 7));
+    }
+
+    #[test]
+    fn what_carries_a_vlan_of_ours_is_above_us_also_by_way_of_another() {
+        let link = |ifindex, vlan| Link { ifindex, kind: 1, vlan };
+        let links = [link(9, Some((7, 6))), link(2, None), link(7, Some((2, 5))), link(3, None), link(8, Some((3, 5)))];
+        let eth0 = LocalInterface { name: String::new(), ifindex: 2, role: Role::Vip, addresses: vec![] };
+        assert_eq!(above_among(&links, &[eth0]), [7, 9]);
     }
 }

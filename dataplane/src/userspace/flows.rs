@@ -28,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) keep: bool,
     pub(crate) answered: bool,
     pub(crate) closing: bool,
+    /// Only says that the flow is not new; lets nothing pass.
+    pub(crate) mute: bool,
 }
 
 /// Whether the source of a packet is the b of its flow's key.

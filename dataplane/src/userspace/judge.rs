@@ -1,11 +1,14 @@
 //! What a frame meets, in order: the mirror of `bpf/judge.h`.
 
+mod room;
+
 use policy::{
     Direction, Image,
     guard::{Judged, Seen},
     image::{FLAG_CUT, Found},
 };
 
+use self::room::{Room, counts_flows};
 use crate::{
     enforcer::{Hook, Judgement},
     reason::Reason,
@@ -22,6 +25,8 @@ pub(super) struct Way<'a> {
     pub(super) image: Option<&'a Image>,
     pub(super) generation: u32,
     pub(super) hook: Hook,
+    /// Where a packet that leaves came in; `None`: sent from here, or arriving.
+    pub(super) came_in: Option<u32>,
     /// Nothing may change.
     pub(super) probe: bool,
     pub(super) frame: &'a [u8],
@@ -119,9 +124,16 @@ impl Way<'_> {
     fn by_policy(&mut self, image: &Image, packet: &Packet) -> Answer {
         let found = classify(image, packet, false);
         let observed = found.observe();
+        let limits = match self.ask_limits(image, packet, &found) {
+            Room::None => return (Reason::RateLimited, rules_of(&found)),
+            room => room,
+        };
         if found.allow() && !observed {
-            self.remember(image, packet, &found);
-            return (Reason::Allowed, rules_of(&found));
+            self.remember(image, packet, &found, limits);
+            return match limits {
+                Room::NotInTrial => (Reason::Observed, (found.ingress.trial, found.egress.trial)),
+                _ => (Reason::Allowed, rules_of(&found)),
+            };
         }
         let second = self.second_opinion(image, packet, observed);
         if !observed {
@@ -135,7 +147,7 @@ impl Way<'_> {
         {
             return (reason, rules);
         }
-        self.remember(image, packet, &found);
+        self.remember(image, packet, &found, Room::Enough);
         (Reason::Observed, found.rules())
     }
 
@@ -188,7 +200,7 @@ impl Way<'_> {
         let mut entry = *self.world.flows.get(&key)?;
         let answers = entry.opener_is_b != source_is_b(packet);
         let speaks = if answers { packet.can_answer() } else { entry.keep };
-        if !entry.alive(packet, &timeouts, now_s) || !speaks {
+        if entry.mute || !entry.alive(packet, &timeouts, now_s) || !speaks {
             return None;
         }
         let mut reason = Reason::Established;
@@ -230,21 +242,25 @@ impl Way<'_> {
             keep: true,
             answered: true,
             closing: packet.flags & (FIN | RST) != 0,
+            mute: false,
         };
         self.world.flows.insert(FlowKey::of(packet), entry, |entry| entry.seen_s);
     }
 
     /// The entry of an opening packet, unless its answers would pass without one.
-    fn remember(&mut self, image: &Image, packet: &Packet, found: &Found) {
+    fn remember(&mut self, image: &Image, packet: &Packet, found: &Found, room: Room) {
         let keep = found.keep();
-        if self.probe || !opens(packet, self.hook.direction, keep) {
+        let counted = room == Room::ForNewFlow;
+        if self.probe || !(counted || opens(packet, self.hook.direction, keep)) {
             return;
         }
-        if !keep {
-            let reversed = classify(image, packet, true);
-            if reversed.allow() && !reversed.observe() {
-                return;
+        if !keep && (self.hook.direction == Direction::Ingress || by_reverse(image, packet, true).is_some()) {
+            // The answers need no entry. But of a flow whose packets are counted while it is new it must be known that it is not.
+            let answers_count = packet.protocol != TCP && counts_flows(image, &classify(image, packet, true));
+            if counted || answers_count {
+                self.remember_silently(packet, found);
             }
+            return;
         }
         let (key, now_s, timeouts) = (FlowKey::of(packet), self.world.now_s(), self.world.timeouts);
         let from_b = source_is_b(packet);
@@ -256,10 +272,12 @@ impl Way<'_> {
             keep,
             answered: false,
             closing: false,
+            mute: false,
         };
         match self.world.flows.get_mut(&key) {
             Some(entry)
-                if entry.alive(packet, &timeouts, now_s)
+                if !entry.mute
+                    && entry.alive(packet, &timeouts, now_s)
                     && entry.keep >= keep
                     && (entry.keep || entry.opener_is_b == from_b)
                     && !(entry.closing && packet.bare_syn()) =>

@@ -4,17 +4,22 @@
 mod flows;
 mod frame;
 mod judge;
+mod limits;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
 
 use policy::{
-    Direction, Guard, Image, LocalInterface, Obligation,
+    Direction, Guard, Image, LocalInterface, Obligation, TableId,
     guard::{JOIN_PACKETS_PER_SECOND_MAX, Seen},
 };
 
 use self::{
     flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey},
     judge::Way,
+    limits::Limits,
 };
 use crate::{
     enforcer::{
@@ -55,14 +60,27 @@ struct World {
     flows: Bounded<FlowKey, Entry>,
     fragments: Bounded<FragmentKey, FirstFragment>,
     sync_fragments: Bounded<FragmentKey, FirstFragment>,
+    limits: Limits,
+    /// Devices through which nothing comes that was not judged when it arrived.
+    judged: BTreeSet<u32>,
     timeouts: Timeouts,
     joiners: (u64, u32),
     began: Instant,
+    /// The time since then, where somebody tells it.
+    told: Option<Duration>,
 }
 
 impl World {
+    fn now(&self) -> Duration {
+        self.told.unwrap_or_else(|| self.began.elapsed())
+    }
+
     fn now_s(&self) -> u64 {
-        self.began.elapsed().as_secs()
+        self.now().as_secs()
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.now().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// What arrives at the joiners' door is limited; what leaves it is not.
@@ -88,9 +106,12 @@ impl Userspace {
             flows: Bounded::new(2 * sizes.flows as usize),
             fragments: Bounded::new(sizes.fragments as usize),
             sync_fragments: Bounded::new(sizes.fragments as usize),
+            limits: Limits::new(sizes.sources as usize),
+            judged: judged_of(&interfaces),
             timeouts,
             joiners: (0, 0),
             began: Instant::now(),
+            told: None,
         };
         Userspace {
             world,
@@ -106,11 +127,25 @@ impl Userspace {
         }
     }
 
-    /// Judges a frame as a hook would: counts it, and remembers its flow.
+    /// From here on the time is what it is told: so long after the beginning.
+    pub fn set_time(&mut self, since_beginning: Duration) {
+        self.world.told = Some(since_beginning);
+    }
+
+    /// Judges a frame that arrives, or was sent from here, as a hook would: counts it, charges it to limits, and remembers its flow.
     pub fn receive(&mut self, hook: Hook, frame: &[u8]) -> Judgement {
+        self.pass(hook, None, frame)
+    }
+
+    /// Judges a frame that leaves and came through the interface with that number.
+    pub fn forward(&mut self, hook: Hook, came_in: u32, frame: &[u8]) -> Judgement {
+        self.pass(hook, Some(came_in), frame)
+    }
+
+    fn pass(&mut self, hook: Hook, came_in: Option<u32>, frame: &[u8]) -> Judgement {
         let (judgement, by_policy) = match self.disarmed {
             true => (passed(Reason::Disarmed), false),
-            false => self.way(hook, frame, false).judge(),
+            false => self.way(hook, came_in, frame, false).judge(),
         };
         self.tell(hook, frame, &judgement);
         let count = Count { packets: 1, bytes: frame.len() as u64 };
@@ -142,7 +177,7 @@ impl Userspace {
             return;
         }
         self.events.push_back(FlowEvent {
-            at_ns: u64::try_from(self.world.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            at_ns: self.world.now_ns(),
             hook,
             flow: packet.flow(),
             tcp_flags: packet.flags,
@@ -163,9 +198,9 @@ impl Userspace {
         }
     }
 
-    fn way<'a>(&'a mut self, hook: Hook, frame: &'a [u8], probe: bool) -> Way<'a> {
+    fn way<'a>(&'a mut self, hook: Hook, came_in: Option<u32>, frame: &'a [u8], probe: bool) -> Way<'a> {
         let image = self.live.as_ref().map(|(_, image)| image);
-        Way { world: &mut self.world, image, generation: self.generation, hook, probe, frame }
+        Way { world: &mut self.world, image, generation: self.generation, hook, came_in, probe, frame }
     }
 
     fn statuses(&self) -> Vec<HookStatus> {
@@ -185,6 +220,12 @@ fn passed(reason: Reason) -> Judgement {
 }
 
 /// Nothing is attached here, so an unknown VLAN cuts nothing; it is only judged as another network.
+/// The interfaces, and whatever carries a VLAN of theirs; a kernel that does not say what there is has none.
+fn judged_of(interfaces: &[LocalInterface]) -> BTreeSet<u32> {
+    let above = vlan::above(interfaces).unwrap_or_default();
+    interfaces.iter().map(|interface| interface.ifindex).chain(above).collect()
+}
+
 fn vlans_of(interfaces: &[LocalInterface]) -> vlan::Children {
     vlan::children(interfaces).unwrap_or_else(|error| {
         tracing::warn!(%error, "the kernel does not tell of VLANs; tagged frames are judged as those of no interface");
@@ -227,6 +268,8 @@ impl Enforcer for Userspace {
         self.generation = generation;
         self.counters.generation = generation;
         self.counters.rules = vec![Count::default(); image.rules.len()];
+        let limits = 0..u32::try_from(image.tables.elements(TableId::Limits)).expect("they were found to fit");
+        self.world.limits.retain(&limits.map(|index| image.tables.limit(index).id).collect());
         self.live = Some((active, image));
         Ok(active)
     }
@@ -249,7 +292,7 @@ impl Enforcer for Userspace {
         if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
             return Err(JudgeError::Length { bytes: frame.len(), min: FRAME_BYTES_MIN, max: FRAME_BYTES_MAX });
         }
-        Ok(self.way(hook, frame, true).judge().0)
+        Ok(self.way(hook, None, frame, true).judge().0)
     }
 
     fn counters(&mut self) -> Result<Counters, CountersError> {

@@ -13,6 +13,8 @@ mod guard;
 mod hammer;
 mod killed;
 mod lab;
+mod limits;
+mod limits_agree;
 mod links;
 mod outlive;
 mod state;
