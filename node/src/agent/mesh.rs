@@ -18,10 +18,11 @@ use transport::{Authority, DenyList};
 use super::{
     contacts::Contacts,
     disk::DiskError,
+    enforcement::Enforcement,
     enrolment::Enrolment,
     gossip::{self, Gossip},
     lead::{self, Leadership, Ledger},
-    reconcile::{Enforcement, Reconciler},
+    reconcile::Reconciler,
     site::{EnrolError, SharedSite},
     wire::{QuicWire, Refusals},
 };

@@ -10,6 +10,7 @@ mod control;
 mod coordinator;
 mod disk;
 mod enforce;
+mod enforcement;
 mod enrolment;
 mod forming;
 mod founding;

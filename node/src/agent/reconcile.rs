@@ -4,13 +4,12 @@
 //! only. A round (1) gives the guard its entries, (2) activates the committed epoch, (3) prepares the newest revision.
 
 use std::{
-    collections::BTreeMap,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use dataplane::{Active, Enforcer, Hook, HookState, HookStatus};
+use dataplane::{Active, Enforcer, HookState};
 use futures_util::FutureExt;
 use identity::NodeId;
 use policy::{Guard, Obligation};
@@ -22,8 +21,9 @@ use tracing::{error, info, warn};
 use super::{
     channels::DocumentChannels,
     compiled::{self, Compiled},
-    coordinator::{Preparation, Report, Target},
+    coordinator::{Preparation, Target},
     enforce::EnforcerGone,
+    enforcement::{Alarm, Enforcement, Panel},
     site::SharedSite,
 };
 
@@ -39,57 +39,11 @@ const CURRENT_WITHIN: Duration = Duration::from_secs(2);
 /// How long guard entries of departed members stay, so that no packet of the old membership is cut on its way (G0, G12).
 const GUARD_GRACE: Duration = Duration::from_secs(2);
 
-/// What can be wrong with a data path; each is raised and cleared by one kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Alarm {
-    /// The guard is not what membership asks for.
-    Guard,
-    /// The committed revision is not live.
-    Activation,
-    /// The hooks cannot be looked at.
-    Hooks,
-    /// What the kernel holds is not what was activated (G5).
-    Attestation,
-}
-
-/// What this node's data path does now, for the API and for the leader.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Enforcement {
-    /// Whether this node has, since it started, known everything that the cluster had agreed on, and made its guard of it.
-    pub(crate) current: bool,
-    /// The generation that judges packets.
-    pub(crate) active: Option<Active>,
-    /// The revision and image that it holds.
-    pub(crate) target: Option<Target>,
-    /// The last preparation.
-    pub(crate) preparation: Option<Preparation>,
-    /// The policy of the active generation, for `explain`.
-    pub(crate) compiled: Option<Arc<Compiled>>,
-    /// The sync flows that are open now.
-    pub(crate) guard: Arc<Guard>,
-    /// The hooks as last seen.
-    pub(crate) hooks: Vec<HookStatus>,
-    /// How often each hook had to be attached again since the process started (G20).
-    pub(crate) repaired: BTreeMap<Hook, u64>,
-    /// Whether the data path is told to pass everything.
-    pub(crate) disarmed: bool,
-    /// What is wrong now, as sentences; empty when all is well.
-    pub(crate) alarms: BTreeMap<Alarm, String>,
-}
-
-impl Enforcement {
-    /// The report that the leader collects.
-    #[must_use]
-    pub(crate) fn report(&self, node: NodeId) -> Report {
-        Report { node, preparation: self.preparation.clone(), active: self.target }
-    }
-}
-
 /// The reconcile loop of one node.
 pub(crate) struct Reconciler {
     me: NodeId,
     site: SharedSite,
-    status: watch::Sender<Enforcement>,
+    panel: Panel,
     prepared: Option<(dataplane::Prepared, Arc<Compiled>)>,
     /// Whether what was live when the process started has been looked at.
     adopted: bool,
@@ -102,12 +56,12 @@ impl Reconciler {
     /// A loop that has done nothing yet, and where its results can be watched.
     #[must_use]
     pub(crate) fn new(me: NodeId, site: SharedSite) -> (Self, watch::Receiver<Enforcement>) {
-        let (status, watched) = watch::channel(Enforcement::default());
+        let (panel, watched) = Panel::new();
         (
             Self {
                 me,
                 site,
-                status,
+                panel,
                 prepared: None,
                 adopted: false,
                 departing: None,
@@ -142,7 +96,7 @@ impl Reconciler {
             if may_change {
                 self.round(&state).await?;
             }
-            self.status.send_if_modified(|status| std::mem::replace(&mut status.current, is_current) != is_current);
+            self.panel.change_if(|now| std::mem::replace(&mut now.current, is_current) != is_current);
         }
     }
 
@@ -152,7 +106,7 @@ impl Reconciler {
     /// members were admitted would cut their sync flows (G0).
     async fn take_over(&mut self) -> Result<bool, EnforcerGone> {
         let active = self.site.enforcer.run(|enforcer| enforcer.active()).await?;
-        self.status.send_modify(|status| status.active = active);
+        self.panel.change(|status| status.active = active);
         Ok(active.is_some())
     }
 
@@ -174,7 +128,7 @@ impl Reconciler {
         let wanted = match self.wanted_guard(state) {
             Ok(wanted) => wanted,
             Err(error) => {
-                self.alarm(Alarm::Guard, &format!("the guard cannot be built, the last one stays: {error}"));
+                self.panel.alarm(Alarm::Guard, &format!("the guard cannot be built, the last one stays: {error}"));
                 return Ok(());
             }
         };
@@ -191,13 +145,13 @@ impl Reconciler {
     /// Add before remove: the union of old and new first, the new alone after a grace time.
     async fn follow_guard(&mut self, wanted: Guard) -> Result<(), EnforcerGone> {
         let now = Instant::now();
-        let current = self.status.borrow().guard.clone();
+        let current = self.panel.read().guard.clone();
         let pending = self.departing.as_ref().map(|(_, guard)| guard);
         if pending.unwrap_or(&current) != &wanted {
             let union = match current.union(&wanted) {
                 Ok(union) => union,
                 Err(error) => {
-                    self.alarm(
+                    self.panel.alarm(
                         Alarm::Guard,
                         &format!("the guard is not changed, old and new do not fit together: {error}"),
                     );
@@ -220,12 +174,12 @@ impl Reconciler {
         match self.site.enforcer.run(move |enforcer| enforcer.set_guard(&given)).await? {
             Ok(()) => {
                 info!(entries, "guard set");
-                self.status.send_modify(|status| {
+                self.panel.change(|status| {
                     status.guard = shared;
                     status.alarms.remove(&Alarm::Guard);
                 });
             }
-            Err(error) => self.alarm(Alarm::Guard, &format!("the guard was not changed: {error}")),
+            Err(error) => self.panel.alarm(Alarm::Guard, &format!("the guard was not changed: {error}")),
         }
         Ok(())
     }
@@ -235,7 +189,7 @@ impl Reconciler {
     async fn follow_active(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
         let Some(epoch) = &state.active else { return Ok(()) };
         let committed = Target { revision: epoch.revision, image: epoch.image };
-        if self.status.borrow().target == Some(committed) {
+        if self.panel.read().target == Some(committed) {
             return Ok(());
         }
         if !std::mem::replace(&mut self.adopted, true) && self.adopt(state, committed.revision).await? {
@@ -244,7 +198,7 @@ impl Reconciler {
         if self.prepared.as_ref().is_none_or(|(_, compiled)| compiled.target != committed) {
             // A node that was away, or slow: it comes to the committed revision by itself. When members have changed
             // since that epoch its image differs, and the leader brings the next epoch with the new image.
-            if self.status.borrow().target.is_some_and(|target| target.revision == committed.revision) {
+            if self.panel.read().target.is_some_and(|target| target.revision == committed.revision) {
                 return Ok(());
             }
             self.prepare(state, committed.revision).await?;
@@ -271,7 +225,7 @@ impl Reconciler {
     }
 
     fn enforces(&self, active: Active, compiled: Arc<Compiled>) {
-        self.status.send_modify(|status| {
+        self.panel.change(|status| {
             status.active = Some(active);
             status.target = Some(compiled.target);
             status.compiled = Some(compiled);
@@ -288,7 +242,8 @@ impl Reconciler {
                 self.enforces(active, compiled);
             }
             Err(error) => {
-                self.alarm(Alarm::Activation, &format!("revision {} was not activated: {error}", target.revision));
+                self.panel
+                    .alarm(Alarm::Activation, &format!("revision {} was not activated: {error}", target.revision));
             }
         }
         Ok(())
@@ -303,9 +258,9 @@ impl Reconciler {
         }
         let members = compiled::routable_addresses(state);
         let fresh = |compiled: &Compiled| compiled.target.revision == revision && compiled.members == members;
-        let failed = matches!(&self.status.borrow().preparation,
+        let failed = matches!(&self.panel.read().preparation,
             Some(Preparation::Failed { revision: failed, .. }) if *failed == revision);
-        let live = self.status.borrow().compiled.as_deref().is_some_and(fresh);
+        let live = self.panel.read().compiled.as_deref().is_some_and(fresh);
         if failed || live || self.prepared.as_ref().is_some_and(|(_, compiled)| fresh(compiled)) {
             return Ok(());
         }
@@ -327,7 +282,7 @@ impl Reconciler {
             }
             Preparation::Failed { reason, .. } => error!(revision, reason, "not prepared; the live revision stays"),
         }
-        self.status.send_modify(|status| status.preparation = Some(preparation));
+        self.panel.change(|status| status.preparation = Some(preparation));
         Ok(())
     }
 
@@ -348,7 +303,7 @@ impl Reconciler {
     }
 
     fn obligations(&self) -> Vec<Obligation> {
-        policy::obligations(&self.status.borrow().guard, &self.site.interfaces)
+        policy::obligations(&self.panel.read().guard, &self.site.interfaces)
     }
 
     // --- watching ------------------------------------------------------------------------------------------------
@@ -356,9 +311,9 @@ impl Reconciler {
     async fn check_hooks(&mut self) -> Result<(), EnforcerGone> {
         let look = |enforcer: &mut dyn Enforcer| (enforcer.check_hooks(), enforcer.disarmed());
         let (hooks, disarmed) = self.site.enforcer.run(look).await?;
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.disarmed, disarmed) != disarmed);
+        self.panel.change_if(|status| std::mem::replace(&mut status.disarmed, disarmed) != disarmed);
         match hooks {
-            Ok(hooks) => self.status.send_if_modified(|status| {
+            Ok(hooks) => self.panel.change_if(|status| {
                 let changed = status.hooks != hooks;
                 for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
                     warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program; attached again");
@@ -368,7 +323,7 @@ impl Reconciler {
                 changed
             }),
             Err(error) => {
-                self.alarm(Alarm::Hooks, &format!("the hooks cannot be checked: {error}"));
+                self.panel.alarm(Alarm::Hooks, &format!("the hooks cannot be checked: {error}"));
                 false
             }
         };
@@ -383,31 +338,18 @@ impl Reconciler {
         self.attested_at = Instant::now();
         match self.site.enforcer.run(|enforcer| enforcer.attest()).await? {
             Ok(attestation) if attestation.active.map(|active| active.digest) == attestation.digest => {
-                self.clear(Alarm::Attestation);
+                self.panel.clear(Alarm::Attestation);
             }
             Ok(attestation) => {
                 let read = attestation.digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
-                self.alarm(
+                self.panel.alarm(
                     Alarm::Attestation,
                     &format!("the tables of the data path read as {read}, not as what was activated"),
                 );
             }
-            Err(error) => self.alarm(Alarm::Attestation, &format!("the data path cannot be read back: {error}")),
+            Err(error) => self.panel.alarm(Alarm::Attestation, &format!("the data path cannot be read back: {error}")),
         }
         Ok(())
-    }
-
-    fn clear(&self, alarm: Alarm) {
-        self.status.send_if_modified(|status| status.alarms.remove(&alarm).is_some());
-    }
-
-    fn alarm(&self, alarm: Alarm, sentence: &str) {
-        let new = self
-            .status
-            .send_if_modified(|status| status.alarms.insert(alarm, sentence.to_owned()).as_deref() != Some(sentence));
-        if new {
-            warn!("{sentence}");
-        }
     }
 }
 

@@ -10,9 +10,9 @@ use policy::{
 
 use crate::{
     agent::{
+        enforcement::Enforcement,
         life::{Life, Stage},
         mesh::Mesh,
-        reconcile::Enforcement,
     },
     config::DataplaneMode,
     view,
