@@ -178,6 +178,12 @@ impl Mesh {
             self.enforcement.clone(),
             self.stop.clone(),
         );
+        let (inspector, stop) = (reconciler.inspector(), self.stop.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = inspector.run(stop).await {
+                error!(%error, "looking after the data path has ended");
+            }
+        });
         let (raft, stop) = (self.raft.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             if let Err(error) = reconciler.run(raft, stop).await {

@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dataplane::{Active, Enforcer, HookState};
+use dataplane::Active;
 use futures_util::FutureExt;
 use identity::NodeId;
 use policy::{Guard, Obligation};
 use raft::{Raft, State};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     channels::DocumentChannels,
@@ -24,14 +24,13 @@ use super::{
     coordinator::{Preparation, Target},
     enforce::EnforcerGone,
     enforcement::{Alarm, Enforcement, Panel},
+    inspect::Inspector,
+    prepare::prepare,
     site::SharedSite,
 };
 
-/// How often the hooks are looked at (G20: a foreign detach is repaired within a second).
-const HOOKS_CHECK_EVERY: Duration = Duration::from_millis(500);
-
-/// How often the tables that packets read are read back and compared with what was activated.
-const ATTEST_EVERY: Duration = Duration::from_secs(10);
+/// How often a round is made although the log has brought nothing new: guard entries run out, and what failed is tried again.
+const ROUND_EVERY: Duration = Duration::from_millis(500);
 
 /// How long one try to learn the current state of the cluster takes.
 const CURRENT_WITHIN: Duration = Duration::from_secs(2);
@@ -49,7 +48,6 @@ pub(crate) struct Reconciler {
     adopted: bool,
     departing: Option<(Instant, Guard)>,
     document_channels: DocumentChannels,
-    attested_at: Instant,
 }
 
 impl Reconciler {
@@ -66,10 +64,15 @@ impl Reconciler {
                 adopted: false,
                 departing: None,
                 document_channels: DocumentChannels::default(),
-                attested_at: Instant::now(),
             },
             watched,
         )
+    }
+
+    /// Who looks after the data path beside this loop.
+    #[must_use]
+    pub(crate) fn inspector(&self) -> Inspector {
+        Inspector::new(self.site.enforcer.clone(), self.panel.clone())
     }
 
     /// Runs until `stop`, or until the data path's thread is gone.
@@ -78,17 +81,14 @@ impl Reconciler {
     /// The data path's thread is gone.
     pub(crate) async fn run(mut self, raft: Raft, stop: CancellationToken) -> Result<(), EnforcerGone> {
         let mut states = raft.watch();
-        let mut check = tokio::time::interval(HOOKS_CHECK_EVERY);
+        let mut again = tokio::time::interval(ROUND_EVERY);
         let (mut may_change, mut is_current) = (!self.take_over().await?, false);
         let current = pin!(wait_until_current(&raft));
         let mut current = current.fuse();
         loop {
             tokio::select! {
                 changed = states.changed() => if changed.is_err() { return Ok(()) },
-                _ = check.tick() => {
-                    self.check_hooks().await?;
-                    self.attest().await?;
-                }
+                _ = again.tick() => {}
                 () = &mut current => (may_change, is_current) = (true, true),
                 () = stop.cancelled() => return Ok(()),
             }
@@ -288,11 +288,8 @@ impl Reconciler {
 
     async fn load(&mut self, compiled: Arc<Compiled>) -> Result<Preparation, EnforcerGone> {
         let revision = compiled.target.revision;
-        let obligations = self.obligations();
-        let given = compiled.clone();
-        let loaded =
-            self.site.enforcer.run(move |enforcer| enforcer.prepare(revision, &given.image, &obligations)).await?;
-        Ok(match loaded {
+        let obligations = self.obligations().await?;
+        Ok(match prepare(&self.site.enforcer, &compiled, obligations).await? {
             Ok(prepared) => {
                 let target = compiled.target;
                 self.prepared = Some((prepared, compiled));
@@ -302,54 +299,11 @@ impl Reconciler {
         })
     }
 
-    fn obligations(&self) -> Vec<Obligation> {
-        policy::obligations(&self.panel.read().guard, &self.site.interfaces)
-    }
-
-    // --- watching ------------------------------------------------------------------------------------------------
-
-    async fn check_hooks(&mut self) -> Result<(), EnforcerGone> {
-        let look = |enforcer: &mut dyn Enforcer| (enforcer.check_hooks(), enforcer.disarmed());
-        let (hooks, disarmed) = self.site.enforcer.run(look).await?;
-        self.panel.change_if(|status| std::mem::replace(&mut status.disarmed, disarmed) != disarmed);
-        match hooks {
-            Ok(hooks) => self.panel.change_if(|status| {
-                let changed = status.hooks != hooks;
-                for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
-                    warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program; attached again");
-                    *status.repaired.entry(hook.hook).or_default() += 1;
-                }
-                status.hooks = hooks;
-                changed
-            }),
-            Err(error) => {
-                self.panel.alarm(Alarm::Hooks, &format!("the hooks cannot be checked: {error}"));
-                false
-            }
-        };
-        Ok(())
-    }
-
-    /// Reads back what packets meet and compares it with what was activated (G5), every [`ATTEST_EVERY`].
-    async fn attest(&mut self) -> Result<(), EnforcerGone> {
-        if self.attested_at.elapsed() < ATTEST_EVERY {
-            return Ok(());
-        }
-        self.attested_at = Instant::now();
-        match self.site.enforcer.run(|enforcer| enforcer.attest()).await? {
-            Ok(attestation) if attestation.active.map(|active| active.digest) == attestation.digest => {
-                self.panel.clear(Alarm::Attestation);
-            }
-            Ok(attestation) => {
-                let read = attestation.digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
-                self.panel.alarm(
-                    Alarm::Attestation,
-                    &format!("the tables of the data path read as {read}, not as what was activated"),
-                );
-            }
-            Err(error) => self.panel.alarm(Alarm::Attestation, &format!("the data path cannot be read back: {error}")),
-        }
-        Ok(())
+    /// What has to be proven: of a large guard that is many frames, so they are made beside the runtime.
+    async fn obligations(&self) -> Result<Vec<Obligation>, EnforcerGone> {
+        let (guard, site) = (self.panel.read().guard.clone(), self.site.clone());
+        let making = tokio::task::spawn_blocking(move || policy::obligations(&guard, &site.interfaces));
+        making.await.map_err(|_| EnforcerGone)
     }
 }
 
