@@ -29,7 +29,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, Timeouts, Userspace};
+use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, Userspace};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::LocalInterface;
 use tokio::{
@@ -112,7 +112,7 @@ fn node_key(disk: &Disk) -> anyhow::Result<NodeKey> {
 
 fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Box<dyn Enforcer>> {
     if config.dataplane.mode != DataplaneMode::Kernel {
-        let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), Timeouts::default());
+        let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), config.dataplane.timeouts);
         return Ok(Box::new(userspace));
     }
     let kernel = Kernel::open(kernel_config(config, interfaces));
@@ -131,7 +131,7 @@ fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig
             XdpMode::Off => dataplane::XdpMode::Off,
         },
         tc: dataplane::TcMode::default(),
-        timeouts: Timeouts::default(),
+        timeouts: config.dataplane.timeouts,
     }
 }
 
