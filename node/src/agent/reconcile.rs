@@ -219,8 +219,13 @@ impl Reconciler {
         if live != compiled.target {
             return Ok(false);
         }
+        let compiled = Arc::new(compiled);
+        let given = compiled.clone();
+        if !self.site.enforcer.run(move |enforcer| enforcer.adopt(&given.image)).await? {
+            return Ok(false);
+        }
         info!(revision, generation = active.generation, image = %live.image.short(), "adopted what the kernel enforces");
-        self.enforces(active, Arc::new(compiled));
+        self.enforces(active, compiled);
         Ok(true)
     }
 

@@ -69,7 +69,8 @@ impl RawTimeouts {
 
     /// What was written, and the defaults for the rest.
     pub(super) fn timeouts(&self) -> Timeouts {
-        let or = |written: &Option<Spanned<u32>>, default| written.as_ref().map_or(default, |written| *written.get_ref());
+        let or =
+            |written: &Option<Spanned<u32>>, default| written.as_ref().map_or(default, |written| *written.get_ref());
         let usual = Timeouts::default();
         Timeouts {
             tcp_opening_s: or(&self.tcp_opening_s, usual.tcp_opening_s),

@@ -64,6 +64,10 @@ impl Enforcer for Slow {
         self.inner.active()
     }
 
+    fn adopt(&mut self, image: &Image) -> bool {
+        self.inner.adopt(image)
+    }
+
     fn attest(&mut self) -> Result<Attestation, AttestError> {
         self.inner.attest()
     }
