@@ -28,5 +28,7 @@ pub const PEER_EXCEPTIONS_MAX: usize = 1_024;
 pub const RULE_SERVICES_MAX: usize = 256;
 /// Largest `order` of a policy.
 pub const ORDER_MAX: u32 = 1_000_000;
+/// Largest `logSampling` of the settings.
+pub const LOG_SAMPLING_MAX: u32 = 1_000_000;
 /// Characters of a policy's `owner`.
 pub const OWNER_CHARS_MAX: usize = 255;
