@@ -43,6 +43,8 @@ pub(crate) struct Enforcement {
     pub(crate) guard: Arc<Guard>,
     /// The hooks as last seen.
     pub(crate) hooks: Vec<HookStatus>,
+    /// Programs of another layout judge packets, and go on until the next activation: no program of this one is attached yet.
+    pub(crate) others_judge: bool,
     /// How often each hook had to be attached again since the process started (G20).
     pub(crate) repaired: BTreeMap<Hook, u64>,
     /// Whether the data path is told to pass everything.

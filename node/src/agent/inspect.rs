@@ -58,6 +58,9 @@ impl Inspector {
         self.panel.change_if(|now| std::mem::replace(&mut now.disarmed, disarmed) != disarmed);
         match hooks {
             Ok(hooks) => {
+                // The first activation exchanges them, and then there are hooks.
+                let others_judge = self.enforcer.others_judged() && hooks.is_empty();
+                self.panel.change_if(|now| std::mem::replace(&mut now.others_judge, others_judge) != others_judge);
                 self.panel.change_if(|now| note(now, hooks));
                 self.panel.clear(Alarm::Hooks);
             }

@@ -3,6 +3,7 @@
 mod admission;
 mod answers;
 mod arrivals;
+mod capacity;
 mod channels;
 mod compiled;
 mod contacts;
@@ -12,6 +13,7 @@ mod disk;
 mod enforce;
 mod enforcement;
 mod enrolment;
+mod flows;
 mod forming;
 mod founding;
 mod gossip;
@@ -29,7 +31,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, Userspace};
+use dataplane::{Kernel, KernelConfig, TableSizes, Userspace};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::LocalInterface;
 use tokio::{
@@ -43,8 +45,9 @@ use transport::{BindConfig, DenyList, Endpoint, Limits, NodeKey};
 use self::{
     answers::Answers,
     disk::Disk,
-    enforce::EnforcerHandle,
+    enforce::{EnforcerHandle, Opened},
     enrolment::Enrolment,
+    flows::FlowLog,
     forming::FormingDesk,
     founding::Founding,
     life::{Life, Stage},
@@ -81,13 +84,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (enforcer, opened) = EnforcerHandle::spawn(move || open_enforcer(&settings, &attached_to));
     let tls_keys = watch::Sender::new(None);
     let denied = watch::Sender::new(DenyList::default());
-    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, interfaces, tls_keys, denied });
+    let stop = CancellationToken::new();
+    let flows = FlowLog::new(stop.clone());
+    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, flows, interfaces, tls_keys, denied });
+    tokio::spawn(flows::drain(site.flows.clone(), site.enforcer.clone(), stop.clone()));
     let life = Life::new(site.clone());
     let desk = FormingDesk::open(&site)?;
     desk.let_in(&life);
     tokio::spawn(arrivals::serve(life.clone(), desk.clone(), inbox));
 
-    let stop = CancellationToken::new();
     let api = open_api(&life, &stop).await?;
     service_manager::ready("answering; not a member yet");
     let watched = life.clone();
@@ -110,13 +115,14 @@ fn node_key(disk: &Disk) -> anyhow::Result<NodeKey> {
     Ok(key)
 }
 
-fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Box<dyn Enforcer>> {
+fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Opened> {
     if config.dataplane.mode != DataplaneMode::Kernel {
         let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), config.dataplane.timeouts);
-        return Ok(Box::new(userspace));
+        return Ok(Opened { enforcer: Box::new(userspace), others_judge: false });
     }
-    let kernel = Kernel::open(kernel_config(config, interfaces));
-    Ok(Box::new(kernel.context("the data path cannot be opened")?))
+    let kernel = Kernel::open(kernel_config(config, interfaces)).context("the data path cannot be opened")?;
+    let others_judge = kernel.is_waiting();
+    Ok(Opened { enforcer: Box::new(kernel), others_judge })
 }
 
 fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig {

@@ -107,7 +107,7 @@ impl Reconciler {
     async fn take_over(&mut self) -> Result<bool, EnforcerGone> {
         let active = self.site.enforcer.run(|enforcer| enforcer.active()).await?;
         self.panel.change(|status| status.active = active);
-        Ok(active.is_some())
+        Ok(active.is_some() || self.site.enforcer.others_judged())
     }
 
     async fn round(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
@@ -225,6 +225,7 @@ impl Reconciler {
             return Ok(false);
         }
         info!(revision, generation = active.generation, image = %live.image.short(), "adopted what the kernel enforces");
+        self.site.flows.name(active.generation, &compiled);
         self.enforces(active, compiled);
         Ok(true)
     }
@@ -241,6 +242,7 @@ impl Reconciler {
 
     async fn activate(&mut self, prepared: dataplane::Prepared, compiled: Arc<Compiled>) -> Result<(), EnforcerGone> {
         let target = compiled.target;
+        self.site.flows.name(prepared.generation, &compiled);
         match self.site.enforcer.run(move |enforcer| enforcer.activate(prepared)).await? {
             Ok(active) => {
                 info!(revision = target.revision, generation = active.generation, image = %target.image.short(), "active");

@@ -76,6 +76,7 @@ fn every_request_of_the_client_is_answered() {
         client.status().await.unwrap();
         client.members().await.unwrap();
         client.channels().await.unwrap();
+        client.flows(&view::FlowsQuery { limit: Some(3), ..Default::default() }).await.unwrap();
         client.policy(&view::PolicyQuery { name: Some("shop web".to_owned()), ..Default::default() }).await.unwrap();
         client.explain(&explain).await.unwrap();
         client.history(read).await.unwrap();
@@ -90,6 +91,7 @@ fn every_request_of_the_client_is_answered() {
     for asked in [
         "name: Some(\"shop web\")",
         "src: 2001:db8::1, dst: 2001:db8::2, service: FlowService { protocol: 58, port: 34560 }, revision: Some(3)",
+        "flows FlowsQuery { limit: Some(3), since: None, wait_ms: None }",
         "history Local",
         "token: \"hrt1.abc\"",
         "3600s",

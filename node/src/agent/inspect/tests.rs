@@ -11,7 +11,7 @@ use identity::Role;
 use policy::{Direction, Guard, Image, LocalInterface, Obligation};
 
 use super::*;
-use crate::agent::{compiled, prepare::prepare};
+use crate::agent::{compiled, enforce::Opened, prepare::prepare};
 
 /// What one frame takes in the kernel, generously.
 const FRAME_TAKES: Duration = Duration::from_micros(15);
@@ -108,7 +108,7 @@ async fn g20_a_long_proof_does_not_delay_the_repair_of_a_hook() {
     let theirs = detaches.clone();
     let open = move || {
         let inner = Userspace::new(vec![interface()], TableSizes::small(), Timeouts::default());
-        Ok::<Box<dyn Enforcer>, ()>(Box::new(Slow { inner, detaches: theirs }))
+        Ok::<_, ()>(Opened { enforcer: Box::new(Slow { inner, detaches: theirs }), others_judge: false })
     };
     let (enforcer, opened) = EnforcerHandle::spawn(open);
     opened.await.unwrap().unwrap();
@@ -133,4 +133,20 @@ async fn g20_a_long_proof_does_not_delay_the_repair_of_a_hook() {
     assert!(detaches.lasted.len() > 2, "looked at while proving, not only before and after: {:?}", detaches.lasted);
     let repaired: u64 = watched.borrow().repaired.values().sum();
     assert_eq!(repaired, detaches.lasted.len() as u64);
+}
+
+/// While programs of another layout judge, there are no hooks of ours to miss; that must not look as if all were well.
+#[tokio::test]
+async fn programs_of_another_layout_are_told_of_until_ours_are_attached() {
+    for (interfaces, is_told) in [(Vec::new(), true), (vec![interface()], false)] {
+        let open = move || {
+            let inner = Userspace::new(interfaces, TableSizes::small(), Timeouts::default());
+            Ok::<_, ()>(Opened { enforcer: Box::new(inner), others_judge: true })
+        };
+        let (enforcer, opened) = EnforcerHandle::spawn(open);
+        opened.await.unwrap().unwrap();
+        let (panel, watched) = Panel::new();
+        Inspector::new(enforcer, panel).check_hooks().await.unwrap();
+        assert_eq!(watched.borrow().others_judge, is_told);
+    }
 }
