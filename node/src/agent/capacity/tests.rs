@@ -28,7 +28,9 @@ fn node(number: u8) -> NodeId {
 fn state() -> State {
     let members = [(1, 1), (2, 64)].map(|(number, addresses)| newcomer(number, addresses).into_record(node(number)));
     let members: BTreeMap<_, _> = members.into_iter().map(|member| (member.node, member)).collect();
-    State { members: Arc::new(members), ..State::default() }
+    let mut state = State::default();
+    state.members = Arc::new(members);
+    state
 }
 
 fn documents(text: &str) -> Vec<Document> {

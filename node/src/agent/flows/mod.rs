@@ -93,3 +93,6 @@ impl FlowLog {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
