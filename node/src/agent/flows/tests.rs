@@ -1,7 +1,7 @@
 use std::time::Instant;
 
-use dataplane::{FlowEvent, Hook, Reason, TableSizes, Timeouts, Userspace};
-use policy::{Direction, Flow};
+use dataplane::{Enforcer, FlowEvent, Hook, Reason, TableSizes, Timeouts, Userspace};
+use policy::{Direction, Flow, Image};
 
 use super::*;
 use crate::agent::enforce::{EnforcerHandle, Opened};
@@ -70,6 +70,8 @@ async fn events_are_taken_from_the_data_path_regularly() {
         };
         let mut inner = Userspace::new(vec![interface], TableSizes::small(), Timeouts::default());
         let hook = Hook { ifindex: 2, direction: Direction::Ingress };
+        let prepared = inner.prepare(1, &Image::empty_allow(), &[]).unwrap();
+        inner.activate(prepared).unwrap();
         // Refused whatever the policy, and told of.
         inner.receive(hook, &refused());
         Ok::<_, ()>(Opened { enforcer: Box::new(inner), others_judge: false })
