@@ -25,10 +25,13 @@ pub(super) struct RawTimeouts {
     pickup: Option<bool>,
 }
 
+/// A key, the seconds that it may say, and what was written.
+type Bounded<'a> = (&'static str, RangeInclusive<u32>, &'a Option<Spanned<u32>>);
+
 impl RawTimeouts {
     /// What is wrong: where, and what to write instead.
     pub(super) fn problems(&self) -> Vec<(Range<usize>, String)> {
-        let outside = |(key, range, written): (&str, RangeInclusive<u32>, &Option<Spanned<u32>>)| {
+        let outside = |(key, range, written): Bounded<'_>| {
             let written = written.as_ref().filter(|written| !range.contains(written.get_ref()))?;
             let (least, most) = (range.start(), range.end());
             Some((written.span(), format!("`{key}` is from {least} to {most} seconds, not {}", written.get_ref())))
@@ -39,7 +42,7 @@ impl RawTimeouts {
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, RangeInclusive<u32>, &Option<Spanned<u32>>); 7] {
+    fn ranges(&self) -> [Bounded<'_>; 7] {
         [
             ("tcp_opening_s", IDLE_S, &self.tcp_opening_s),
             ("tcp_s", IDLE_S, &self.tcp_s),
