@@ -381,7 +381,7 @@ fn log_sampling_is_one_of_so_many_and_leaves_the_digest_alone_where_it_says_noth
     assert_eq!(digest(""), digest(", logSampling: 1"));
     assert_ne!(digest(""), digest(", logSampling: 100"));
     let json = documents("")[0].to_json();
-    assert!(!json.to_string().contains("logSampling"), "{json}");
+    assert!(!json.contains("logSampling"), "{json}");
     assert!(refused(&settings(", logSampling: 0")).contains("take `log` off the rules"));
     assert!(refused(&settings(", logSampling: 1000001")).contains("it is from 0 to 1000000"));
 }
