@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use policy::model::protocol;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::word;
+use super::{instant, word};
 use crate::{
     cli::output::Show,
     view::{FlowEvent, Flows},
@@ -61,10 +60,7 @@ fn notes(event: &FlowEvent) -> Vec<String> {
     notes
 }
 
-/// An instant of the wall clock, in UTC, to the millisecond.
+/// An instant of the wall clock, in UTC, to the millisecond; always of one width.
 fn instant_ms(at_ms: u64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000)
-        .ok()
-        .and_then(|instant| instant.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{at_ms} ms"))
+    format!("{}.{:03}Z", instant(at_ms).trim_end_matches('Z'), at_ms % 1000)
 }
