@@ -28,6 +28,10 @@ pub trait Enforcer: Send {
     /// What is live; `None` before the first activation.
     fn active(&self) -> Option<Active>;
 
+    /// Tells what the image is that was live before this process began, so that its rules go on counting by name in the revisions that
+    /// follow. Whether it is that image; if not, nothing is taken from it.
+    fn adopt(&mut self, image: &Image) -> bool;
+
     /// What is enforced at this moment, read back from where it is enforced.
     fn attest(&mut self) -> Result<Attestation, AttestError>;
 
@@ -150,8 +154,8 @@ impl std::ops::AddAssign for Count {
 pub struct Counters {
     /// The generation to which the rules belong.
     pub generation: u32,
-    /// By rule of the live image. A rule that was in the revisions before, by the same policy, side and name, goes on counting; since
-    /// this process began, or at least since the image became live.
+    /// By rule of the live image. A rule that was in the revisions before, by the same policy, side and name, goes on counting: since
+    /// this process began, or since the image became live that it [adopted](Enforcer::adopt).
     pub rules: Vec<Count>,
     /// By direction and reason, since the maps were made.
     pub reasons: Vec<(Direction, Reason, Count)>,

@@ -260,6 +260,13 @@ impl Enforcer for Kernel {
         self.generations.active()
     }
 
+    fn adopt(&mut self, image: &Image) -> bool {
+        let live = self.generations.active().filter(|active| active.digest == image.digest());
+        let Some(active) = live else { return false };
+        self.counts.adopt(active.generation, image);
+        true
+    }
+
     fn attest(&mut self) -> Result<Attestation, AttestError> {
         let active = self.generations.active();
         Ok(Attestation {

@@ -9,7 +9,7 @@ use crate::{enforcer::Count, generation::Generations};
 /// What the rules of the two halves are called, and what was counted before those.
 #[derive(Debug, Default)]
 pub(crate) struct RuleCounts {
-    /// Names of the rules in each half; empty if this process has not filled it.
+    /// Names of the rules in each half; empty if this process has neither filled nor adopted it.
     names: [Vec<String>; 2],
     /// What was counted in halves that have been filled again since.
     before: HashMap<String, Count>,
@@ -18,6 +18,11 @@ pub(crate) struct RuleCounts {
 }
 
 impl RuleCounts {
+    /// Names the rules of a half that an earlier process has filled.
+    pub(crate) fn adopt(&mut self, generation: u32, image: &Image) {
+        self.names[(generation & 1) as usize] = names(image);
+    }
+
     /// Called when no packet can still be counting in the half of `next`, and before it is filled for `image`.
     pub(crate) fn fill(&mut self, generations: &Generations, next: u32, image: &Image) {
         let slot = (next & 1) as usize;
@@ -26,7 +31,7 @@ impl RuleCounts {
                 *self.before.entry(name.clone()).or_default() += count;
             }
         }
-        self.names[slot] = image.rules.iter().map(ToString::to_string).collect();
+        self.names[slot] = names(image);
     }
 
     /// Called after the flip from one generation to another. What neither of the two knows is forgotten.
@@ -52,4 +57,8 @@ impl RuleCounts {
         }
         counts
     }
+}
+
+fn names(image: &Image) -> Vec<String> {
+    image.rules.iter().map(ToString::to_string).collect()
 }

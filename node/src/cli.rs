@@ -5,6 +5,7 @@ mod args;
 mod cluster;
 mod exit;
 mod failure;
+mod flows;
 mod output;
 mod policy;
 mod show;
@@ -67,6 +68,7 @@ async fn execute(cli: Cli, terminal: &mut Terminal) -> Result<Exit, Failure> {
         Command::Members => printer.print(&client.members().await?),
         Command::Status(args) => status::run(args, &client, &mut printer).await,
         Command::Channels => printer.print(&client.channels().await?),
+        Command::Flows(args) => flows::run(args, &client, &mut printer).await,
         Command::Policy(command) => policy::run(command, &client, &mut printer).await,
         Command::Segment(SegmentCommand::List(read)) => printer.print(&client.segments(read.query()).await?),
         Command::Disarm(args) => status::disarm(args, &client, &mut printer).await,

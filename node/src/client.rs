@@ -134,6 +134,12 @@ impl Client {
         self.get("/v1/channels").await
     }
 
+    /// The latest flow events of the node.
+    pub async fn flows(&self, query: &view::FlowsQuery) -> Result<view::Flows, ClientError> {
+        let node = query.wait_ms.map_or(READ_MAX, Duration::from_millis).min(REQUEST_MAX);
+        self.json(self.http.get(self.url("/v1/flows")).query(query).timeout(node + GRACE)).await
+    }
+
     /// The documents of the latest revision.
     pub async fn policy(&self, query: &view::PolicyQuery) -> Result<view::PolicyDocuments, ClientError> {
         self.get_with("/v1/policy", query).await

@@ -3,6 +3,7 @@
 mod problem;
 mod raw;
 mod secret;
+mod timeouts;
 
 use std::{
     io,
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use problem::Problem;
 pub use secret::{BootstrapSecret, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SecretError};
+pub use timeouts::{FRAGMENT_S, IDLE_S};
 
 /// Where the local API listens unless the configuration says otherwise.
 pub const SOCKET_DEFAULT: &str = "/run/hedgerow/api.sock";
@@ -96,6 +98,8 @@ pub struct DataplaneConfig {
     pub bpffs: PathBuf,
     /// How XDP programs are attached.
     pub xdp: XdpMode,
+    /// After how many idle seconds a remembered flow is forgotten.
+    pub timeouts: dataplane::Timeouts,
 }
 
 /// Where verdicts are made.

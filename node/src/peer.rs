@@ -198,6 +198,9 @@ pub trait Peer: Send + Sync + 'static {
     /// The sync channels that this node's guard keeps open.
     async fn channels(&self) -> Result<view::Channels, ApiError>;
 
+    /// The latest flow events of this node; waits for one at most as long as the query says, which is within bounds.
+    async fn flows(&self, query: view::FlowsQuery) -> Result<view::Flows, ApiError>;
+
     /// The documents of the latest revision.
     async fn policy_documents(&self, query: view::PolicyQuery) -> Result<view::PolicyDocuments, ApiError>;
 

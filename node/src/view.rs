@@ -5,6 +5,7 @@
 
 mod cluster;
 mod error;
+mod flows;
 mod metrics;
 mod policy;
 mod request_id;
@@ -16,7 +17,8 @@ pub use cluster::{
     TokenAnswer, TokenRequest,
 };
 pub use error::{ErrorBody, ErrorKind, Finding};
-pub use metrics::{MetricsSnapshot, ReasonCounter, RuleCounter};
+pub use flows::{FlowDirection, FlowEvent, FlowVerdict, Flows, FlowsQuery};
+pub use metrics::{FlowCounters, MetricsSnapshot, ReasonCounter, RuleCounter};
 pub use policy::{
     Applied, ApplyAnswer, ApplyRequest, Change, ChangeKind, DiffAnswer, DiffRequest, ExplainQuery, Explanation,
     History, KernelAnswer, NodeState, NodeStateKind, PolicyDocuments, PolicyQuery, Revision, RollbackRequest, Segment,

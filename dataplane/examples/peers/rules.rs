@@ -73,7 +73,7 @@ impl Rules {
             review_by: None,
             expires: None,
         };
-        let settings = Settings { default_action: DefaultAction::Deny };
+        let settings = Settings { default_action: DefaultAction::Deny, ..Settings::default() };
         Model { policies: vec![policy], settings, ..Model::default() }
     }
 

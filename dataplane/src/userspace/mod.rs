@@ -278,6 +278,10 @@ impl Enforcer for Userspace {
         self.live.as_ref().map(|(active, _)| *active)
     }
 
+    fn adopt(&mut self, image: &Image) -> bool {
+        self.live.as_ref().is_some_and(|(active, _)| active.digest == image.digest())
+    }
+
     fn attest(&mut self) -> Result<Attestation, AttestError> {
         Ok(Attestation {
             active: self.active(),

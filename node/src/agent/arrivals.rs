@@ -9,6 +9,7 @@ use transport::{Arrival, FormPeer, FrameReceiver, FrameSender, Inbox, StreamKind
 
 use super::{
     admission::{FormReply, FormRequest, Grant},
+    capacity::Capacity,
     control,
     enrolment::Enrolment,
     forming::FormingDesk,
@@ -95,6 +96,13 @@ async fn admit(life: &Life, peer: &FormPeer, member: raft::NewMember) -> FormRep
         return FormReply::Refused("the key in the request is not the key of the connection".to_owned());
     }
     let name = member.name.clone();
+    // A founder that has not applied its first entry knows no members to judge by: it asks the log.
+    let (state, _) = mesh.raft.local();
+    let in_force = mesh.enforcement.borrow().guard.clone();
+    if let Err(error) = Capacity::new(&life.site, &mesh, &state, &in_force).for_newcomer(&member) {
+        warn!(name, %error, "a node was not admitted");
+        return FormReply::Refused(format!("{error}; the token is still good"));
+    }
     let command = Command::Admit { token: peer.secret.0, member };
     let actor = format!("token:{}", peer.secret);
     match mesh.raft.write(lead::proposal(&actor, command), ADMIT_WITHIN).await {

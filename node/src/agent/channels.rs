@@ -19,24 +19,47 @@ pub(crate) struct DocumentChannels {
 impl DocumentChannels {
     /// The channels of this state; documents are read again only when a revision has changed.
     pub(crate) fn of(&mut self, state: &State) -> &[Channel] {
-        let live = state.active.as_ref().map_or(0, |epoch| epoch.revision);
+        let live = live_revision(state);
         let wanted = compiled::wanted_revision(state);
         if self.of != Some((live, wanted)) {
-            self.channels = declared(state, live);
-            if wanted != live {
-                self.channels.extend(declared(state, wanted));
-            }
+            self.channels = agreed(state);
             self.of = Some((live, wanted));
         }
         &self.channels
     }
 }
 
+/// The channels of the live revision and of the one that is to follow it.
+#[must_use]
+pub(crate) fn agreed(state: &State) -> Vec<Channel> {
+    let mut channels = live(state);
+    let wanted = compiled::wanted_revision(state);
+    if wanted != live_revision(state) {
+        channels.extend(declared(state, wanted));
+    }
+    channels
+}
+
+/// The channels of the live revision.
+#[must_use]
+pub(crate) fn live(state: &State) -> Vec<Channel> {
+    declared(state, live_revision(state))
+}
+
+/// The channels of some documents.
+pub(crate) fn of(documents: &[Document]) -> impl Iterator<Item = Channel> + '_ {
+    documents.iter().filter_map(channel)
+}
+
+fn live_revision(state: &State) -> u64 {
+    state.active.as_ref().map_or(0, |epoch| epoch.revision)
+}
+
 fn declared(state: &State, revision: u64) -> Vec<Channel> {
     if revision == state.revision() {
-        return state.documents.iter().filter_map(channel).collect();
+        return of(&state.documents).collect();
     }
-    compiled::documents(state, revision).unwrap_or_default().iter().filter_map(channel).collect()
+    of(&compiled::documents(state, revision).unwrap_or_default()).collect()
 }
 
 /// A document that the log accepted makes a channel; what is not a channel makes none.

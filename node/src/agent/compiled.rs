@@ -1,6 +1,6 @@
 //! From the replicated state to an image: deterministic, so that every node comes to the same bytes (G5).
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use identity::NodeId;
 use policy::{CompileLimits, Document, Image, Model};
@@ -19,6 +19,8 @@ pub(crate) struct Compiled {
     pub(crate) members: Vec<IpAddr>,
     /// The image.
     pub(crate) image: Image,
+    /// Its rules as they are shown, `policy/side/rule`.
+    pub(crate) rule_names: Arc<[String]>,
 }
 
 /// Why a revision has no image on this node.
@@ -56,7 +58,8 @@ pub(crate) fn compile(state: &State, revision: u64) -> Result<Compiled, CompileR
     let members = routable_addresses(state);
     let image = policy::compile(&model, &members, &CompileLimits::default())
         .map_err(|source| CompileRevisionError::TooLarge { revision, source })?;
-    Ok(Compiled { target: Target { revision, image: image.digest() }, model, members, image })
+    let rule_names = image.rules.iter().map(ToString::to_string).collect();
+    Ok(Compiled { target: Target { revision, image: image.digest() }, model, members, image, rule_names })
 }
 
 /// The documents of a revision that the history still holds.

@@ -17,8 +17,8 @@ use super::{
     compiled,
     control::{self, Reply, Request},
     coordinator::{Board, Electorate, Preparation, Report, Step, Target},
+    enforcement::Enforcement,
     gossip::Gossip,
-    reconcile::Enforcement,
 };
 
 /// How often a report is sent again, for a leader that is new or missed it.

@@ -16,12 +16,14 @@ use tracing::{debug, error, info, warn};
 use transport::{Authority, DenyList};
 
 use super::{
+    capacity::Capacity,
     contacts::Contacts,
     disk::DiskError,
+    enforcement::Enforcement,
     enrolment::Enrolment,
     gossip::{self, Gossip},
     lead::{self, Leadership, Ledger},
-    reconcile::{Enforcement, Reconciler},
+    reconcile::Reconciler,
     site::{EnrolError, SharedSite},
     wire::{QuicWire, Refusals},
 };
@@ -177,6 +179,12 @@ impl Mesh {
             self.enforcement.clone(),
             self.stop.clone(),
         );
+        let (inspector, stop) = (reconciler.inspector(), self.stop.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = inspector.run(stop).await {
+                error!(%error, "looking after the data path has ended");
+            }
+        });
         let (raft, stop) = (self.raft.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             if let Err(error) = reconciler.run(raft, stop).await {
@@ -297,6 +305,12 @@ async fn keep_record(mesh: Arc<Mesh>, site: SharedSite) {
     let wanted = site.record(mesh.me());
     let differs = |state: &Arc<State>| state.members.get(&mesh.me()).is_some_and(|committed| *committed != wanted);
     while states.wait_for(differs).await.is_ok() {
+        let (state, in_force) = (states.borrow().clone(), mesh.enforcement.borrow().guard.clone());
+        if let Err(error) = Capacity::new(&site, &mesh, &state, &in_force).for_record(&wanted) {
+            warn!(%error, "this node's new name or addresses are not told to the cluster; looked at again later");
+            tokio::time::sleep(RECORD_RETRY).await;
+            continue;
+        }
         let command = Command::UpdateMember(wanted.clone());
         match mesh.raft.write(lead::proposal(&format!("system:{}", mesh.me()), command), RECORD_WITHIN).await {
             Ok(outcome) => {

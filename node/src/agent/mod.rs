@@ -3,6 +3,7 @@
 mod admission;
 mod answers;
 mod arrivals;
+mod capacity;
 mod channels;
 mod compiled;
 mod contacts;
@@ -10,15 +11,19 @@ mod control;
 mod coordinator;
 mod disk;
 mod enforce;
+mod enforcement;
 mod enrolment;
+mod flows;
 mod forming;
 mod founding;
 mod gossip;
+mod inspect;
 mod interfaces;
 mod joining;
 mod lead;
 mod life;
 mod mesh;
+mod prepare;
 mod reconcile;
 mod site;
 mod wire;
@@ -26,7 +31,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, Timeouts, Userspace};
+use dataplane::{Kernel, KernelConfig, TableSizes, Userspace};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::LocalInterface;
 use tokio::{
@@ -40,8 +45,9 @@ use transport::{BindConfig, DenyList, Endpoint, Limits, NodeKey};
 use self::{
     answers::Answers,
     disk::Disk,
-    enforce::EnforcerHandle,
+    enforce::{EnforcerHandle, Opened},
     enrolment::Enrolment,
+    flows::FlowLog,
     forming::FormingDesk,
     founding::Founding,
     life::{Life, Stage},
@@ -78,13 +84,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (enforcer, opened) = EnforcerHandle::spawn(move || open_enforcer(&settings, &attached_to));
     let tls_keys = watch::Sender::new(None);
     let denied = watch::Sender::new(DenyList::default());
-    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, interfaces, tls_keys, denied });
+    let stop = CancellationToken::new();
+    let flows = FlowLog::new(stop.clone());
+    let site = Arc::new(Site { config, disk, key, endpoint, enforcer, flows, interfaces, tls_keys, denied });
+    tokio::spawn(flows::drain(site.flows.clone(), site.enforcer.clone(), stop.clone()));
     let life = Life::new(site.clone());
     let desk = FormingDesk::open(&site)?;
     desk.let_in(&life);
     tokio::spawn(arrivals::serve(life.clone(), desk.clone(), inbox));
 
-    let stop = CancellationToken::new();
     let api = open_api(&life, &stop).await?;
     service_manager::ready("answering; not a member yet");
     let watched = life.clone();
@@ -107,13 +115,14 @@ fn node_key(disk: &Disk) -> anyhow::Result<NodeKey> {
     Ok(key)
 }
 
-fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Box<dyn Enforcer>> {
+fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Opened> {
     if config.dataplane.mode != DataplaneMode::Kernel {
-        let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), Timeouts::default());
-        return Ok(Box::new(userspace));
+        let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), config.dataplane.timeouts);
+        return Ok(Opened { enforcer: Box::new(userspace), others_judge: false });
     }
-    let kernel = Kernel::open(kernel_config(config, interfaces));
-    Ok(Box::new(kernel.context("the data path cannot be opened")?))
+    let kernel = Kernel::open(kernel_config(config, interfaces)).context("the data path cannot be opened")?;
+    let others_judge = kernel.is_waiting();
+    Ok(Opened { enforcer: Box::new(kernel), others_judge })
 }
 
 fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig {
@@ -128,7 +137,7 @@ fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig
             XdpMode::Off => dataplane::XdpMode::Off,
         },
         tc: dataplane::TcMode::default(),
-        timeouts: Timeouts::default(),
+        timeouts: config.dataplane.timeouts,
     }
 }
 

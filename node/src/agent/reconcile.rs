@@ -4,34 +4,33 @@
 //! only. A round (1) gives the guard its entries, (2) activates the committed epoch, (3) prepares the newest revision.
 
 use std::{
-    collections::BTreeMap,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use dataplane::{Active, Enforcer, Hook, HookState, HookStatus};
+use dataplane::Active;
 use futures_util::FutureExt;
 use identity::NodeId;
 use policy::{Guard, Obligation};
 use raft::{Raft, State};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     channels::DocumentChannels,
     compiled::{self, Compiled},
-    coordinator::{Preparation, Report, Target},
+    coordinator::{Preparation, Target},
     enforce::EnforcerGone,
+    enforcement::{Alarm, Enforcement, Panel},
+    inspect::Inspector,
+    prepare::prepare,
     site::SharedSite,
 };
 
-/// How often the hooks are looked at (G20: a foreign detach is repaired within a second).
-const HOOKS_CHECK_EVERY: Duration = Duration::from_millis(500);
-
-/// How often the tables that packets read are read back and compared with what was activated.
-const ATTEST_EVERY: Duration = Duration::from_secs(10);
+/// How often a round is made although the log has brought nothing new: guard entries run out, and what failed is tried again.
+const ROUND_EVERY: Duration = Duration::from_millis(500);
 
 /// How long one try to learn the current state of the cluster takes.
 const CURRENT_WITHIN: Duration = Duration::from_secs(2);
@@ -39,83 +38,41 @@ const CURRENT_WITHIN: Duration = Duration::from_secs(2);
 /// How long guard entries of departed members stay, so that no packet of the old membership is cut on its way (G0, G12).
 const GUARD_GRACE: Duration = Duration::from_secs(2);
 
-/// What can be wrong with a data path; each is raised and cleared by one kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Alarm {
-    /// The guard is not what membership asks for.
-    Guard,
-    /// The committed revision is not live.
-    Activation,
-    /// The hooks cannot be looked at.
-    Hooks,
-    /// What the kernel holds is not what was activated (G5).
-    Attestation,
-}
-
-/// What this node's data path does now, for the API and for the leader.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Enforcement {
-    /// Whether this node has, since it started, known everything that the cluster had agreed on, and made its guard of it.
-    pub(crate) current: bool,
-    /// The generation that judges packets.
-    pub(crate) active: Option<Active>,
-    /// The revision and image that it holds.
-    pub(crate) target: Option<Target>,
-    /// The last preparation.
-    pub(crate) preparation: Option<Preparation>,
-    /// The policy of the active generation, for `explain`.
-    pub(crate) compiled: Option<Arc<Compiled>>,
-    /// The sync flows that are open now.
-    pub(crate) guard: Arc<Guard>,
-    /// The hooks as last seen.
-    pub(crate) hooks: Vec<HookStatus>,
-    /// How often each hook had to be attached again since the process started (G20).
-    pub(crate) repaired: BTreeMap<Hook, u64>,
-    /// Whether the data path is told to pass everything.
-    pub(crate) disarmed: bool,
-    /// What is wrong now, as sentences; empty when all is well.
-    pub(crate) alarms: BTreeMap<Alarm, String>,
-}
-
-impl Enforcement {
-    /// The report that the leader collects.
-    #[must_use]
-    pub(crate) fn report(&self, node: NodeId) -> Report {
-        Report { node, preparation: self.preparation.clone(), active: self.target }
-    }
-}
-
 /// The reconcile loop of one node.
 pub(crate) struct Reconciler {
     me: NodeId,
     site: SharedSite,
-    status: watch::Sender<Enforcement>,
+    panel: Panel,
     prepared: Option<(dataplane::Prepared, Arc<Compiled>)>,
     /// Whether what was live when the process started has been looked at.
     adopted: bool,
     departing: Option<(Instant, Guard)>,
     document_channels: DocumentChannels,
-    attested_at: Instant,
 }
 
 impl Reconciler {
     /// A loop that has done nothing yet, and where its results can be watched.
     #[must_use]
     pub(crate) fn new(me: NodeId, site: SharedSite) -> (Self, watch::Receiver<Enforcement>) {
-        let (status, watched) = watch::channel(Enforcement::default());
+        let (panel, watched) = Panel::new();
         (
             Self {
                 me,
                 site,
-                status,
+                panel,
                 prepared: None,
                 adopted: false,
                 departing: None,
                 document_channels: DocumentChannels::default(),
-                attested_at: Instant::now(),
             },
             watched,
         )
+    }
+
+    /// Who looks after the data path beside this loop.
+    #[must_use]
+    pub(crate) fn inspector(&self) -> Inspector {
+        Inspector::new(self.site.enforcer.clone(), self.panel.clone())
     }
 
     /// Runs until `stop`, or until the data path's thread is gone.
@@ -124,17 +81,14 @@ impl Reconciler {
     /// The data path's thread is gone.
     pub(crate) async fn run(mut self, raft: Raft, stop: CancellationToken) -> Result<(), EnforcerGone> {
         let mut states = raft.watch();
-        let mut check = tokio::time::interval(HOOKS_CHECK_EVERY);
+        let mut again = tokio::time::interval(ROUND_EVERY);
         let (mut may_change, mut is_current) = (!self.take_over().await?, false);
         let current = pin!(wait_until_current(&raft));
         let mut current = current.fuse();
         loop {
             tokio::select! {
                 changed = states.changed() => if changed.is_err() { return Ok(()) },
-                _ = check.tick() => {
-                    self.check_hooks().await?;
-                    self.attest().await?;
-                }
+                _ = again.tick() => {}
                 () = &mut current => (may_change, is_current) = (true, true),
                 () = stop.cancelled() => return Ok(()),
             }
@@ -142,7 +96,7 @@ impl Reconciler {
             if may_change {
                 self.round(&state).await?;
             }
-            self.status.send_if_modified(|status| std::mem::replace(&mut status.current, is_current) != is_current);
+            self.panel.change_if(|now| std::mem::replace(&mut now.current, is_current) != is_current);
         }
     }
 
@@ -152,7 +106,7 @@ impl Reconciler {
     /// members were admitted would cut their sync flows (G0).
     async fn take_over(&mut self) -> Result<bool, EnforcerGone> {
         let (active, enforces) = self.site.enforcer.run(|enforcer| (enforcer.active(), enforcer.enforces())).await?;
-        self.status.send_modify(|status| status.active = active);
+        self.panel.change(|status| status.active = active);
         Ok(enforces)
     }
 
@@ -174,7 +128,7 @@ impl Reconciler {
         let wanted = match self.wanted_guard(state) {
             Ok(wanted) => wanted,
             Err(error) => {
-                self.alarm(Alarm::Guard, &format!("the guard cannot be built, the last one stays: {error}"));
+                self.panel.alarm(Alarm::Guard, &format!("the guard cannot be built, the last one stays: {error}"));
                 return Ok(());
             }
         };
@@ -191,13 +145,13 @@ impl Reconciler {
     /// Add before remove: the union of old and new first, the new alone after a grace time.
     async fn follow_guard(&mut self, wanted: Guard) -> Result<(), EnforcerGone> {
         let now = Instant::now();
-        let current = self.status.borrow().guard.clone();
+        let current = self.panel.read().guard.clone();
         let pending = self.departing.as_ref().map(|(_, guard)| guard);
         if pending.unwrap_or(&current) != &wanted {
             let union = match current.union(&wanted) {
                 Ok(union) => union,
                 Err(error) => {
-                    self.alarm(
+                    self.panel.alarm(
                         Alarm::Guard,
                         &format!("the guard is not changed, old and new do not fit together: {error}"),
                     );
@@ -220,12 +174,12 @@ impl Reconciler {
         match self.site.enforcer.run(move |enforcer| enforcer.set_guard(&given)).await? {
             Ok(()) => {
                 info!(entries, "guard set");
-                self.status.send_modify(|status| {
+                self.panel.change(|status| {
                     status.guard = shared;
                     status.alarms.remove(&Alarm::Guard);
                 });
             }
-            Err(error) => self.alarm(Alarm::Guard, &format!("the guard was not changed: {error}")),
+            Err(error) => self.panel.alarm(Alarm::Guard, &format!("the guard was not changed: {error}")),
         }
         Ok(())
     }
@@ -235,7 +189,7 @@ impl Reconciler {
     async fn follow_active(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
         let Some(epoch) = &state.active else { return Ok(()) };
         let committed = Target { revision: epoch.revision, image: epoch.image };
-        if self.status.borrow().target == Some(committed) {
+        if self.panel.read().target == Some(committed) {
             return Ok(());
         }
         if !std::mem::replace(&mut self.adopted, true) && self.adopt(state, committed.revision).await? {
@@ -244,7 +198,7 @@ impl Reconciler {
         if self.prepared.as_ref().is_none_or(|(_, compiled)| compiled.target != committed) {
             // A node that was away, or slow: it comes to the committed revision by itself. When members have changed
             // since that epoch its image differs, and the leader brings the next epoch with the new image.
-            if self.status.borrow().target.is_some_and(|target| target.revision == committed.revision) {
+            if self.panel.read().target.is_some_and(|target| target.revision == committed.revision) {
                 return Ok(());
             }
             self.prepare(state, committed.revision).await?;
@@ -265,13 +219,19 @@ impl Reconciler {
         if live != compiled.target {
             return Ok(false);
         }
+        let compiled = Arc::new(compiled);
+        let given = compiled.clone();
+        if !self.site.enforcer.run(move |enforcer| enforcer.adopt(&given.image)).await? {
+            return Ok(false);
+        }
         info!(revision, generation = active.generation, image = %live.image.short(), "adopted what the kernel enforces");
-        self.enforces(active, Arc::new(compiled));
+        self.site.flows.name(active.generation, &compiled);
+        self.enforces(active, compiled);
         Ok(true)
     }
 
     fn enforces(&self, active: Active, compiled: Arc<Compiled>) {
-        self.status.send_modify(|status| {
+        self.panel.change(|status| {
             status.active = Some(active);
             status.target = Some(compiled.target);
             status.compiled = Some(compiled);
@@ -282,13 +242,15 @@ impl Reconciler {
 
     async fn activate(&mut self, prepared: dataplane::Prepared, compiled: Arc<Compiled>) -> Result<(), EnforcerGone> {
         let target = compiled.target;
+        self.site.flows.name(prepared.generation, &compiled);
         match self.site.enforcer.run(move |enforcer| enforcer.activate(prepared)).await? {
             Ok(active) => {
                 info!(revision = target.revision, generation = active.generation, image = %target.image.short(), "active");
                 self.enforces(active, compiled);
             }
             Err(error) => {
-                self.alarm(Alarm::Activation, &format!("revision {} was not activated: {error}", target.revision));
+                self.panel
+                    .alarm(Alarm::Activation, &format!("revision {} was not activated: {error}", target.revision));
             }
         }
         Ok(())
@@ -303,9 +265,9 @@ impl Reconciler {
         }
         let members = compiled::routable_addresses(state);
         let fresh = |compiled: &Compiled| compiled.target.revision == revision && compiled.members == members;
-        let failed = matches!(&self.status.borrow().preparation,
+        let failed = matches!(&self.panel.read().preparation,
             Some(Preparation::Failed { revision: failed, .. }) if *failed == revision);
-        let live = self.status.borrow().compiled.as_deref().is_some_and(fresh);
+        let live = self.panel.read().compiled.as_deref().is_some_and(fresh);
         if failed || live || self.prepared.as_ref().is_some_and(|(_, compiled)| fresh(compiled)) {
             return Ok(());
         }
@@ -327,17 +289,14 @@ impl Reconciler {
             }
             Preparation::Failed { reason, .. } => error!(revision, reason, "not prepared; the live revision stays"),
         }
-        self.status.send_modify(|status| status.preparation = Some(preparation));
+        self.panel.change(|status| status.preparation = Some(preparation));
         Ok(())
     }
 
     async fn load(&mut self, compiled: Arc<Compiled>) -> Result<Preparation, EnforcerGone> {
         let revision = compiled.target.revision;
-        let obligations = self.obligations();
-        let given = compiled.clone();
-        let loaded =
-            self.site.enforcer.run(move |enforcer| enforcer.prepare(revision, &given.image, &obligations)).await?;
-        Ok(match loaded {
+        let obligations = self.obligations().await?;
+        Ok(match prepare(&self.site.enforcer, &compiled, obligations).await? {
             Ok(prepared) => {
                 let target = compiled.target;
                 self.prepared = Some((prepared, compiled));
@@ -347,67 +306,11 @@ impl Reconciler {
         })
     }
 
-    fn obligations(&self) -> Vec<Obligation> {
-        policy::obligations(&self.status.borrow().guard, &self.site.interfaces)
-    }
-
-    // --- watching ------------------------------------------------------------------------------------------------
-
-    async fn check_hooks(&mut self) -> Result<(), EnforcerGone> {
-        let look = |enforcer: &mut dyn Enforcer| (enforcer.check_hooks(), enforcer.disarmed());
-        let (hooks, disarmed) = self.site.enforcer.run(look).await?;
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.disarmed, disarmed) != disarmed);
-        match hooks {
-            Ok(hooks) => self.status.send_if_modified(|status| {
-                let changed = status.hooks != hooks || status.alarms.remove(&Alarm::Hooks).is_some();
-                for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
-                    warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program, put another before it or removed its pins; put right");
-                    *status.repaired.entry(hook.hook).or_default() += 1;
-                }
-                status.hooks = hooks;
-                changed
-            }),
-            Err(error) => {
-                self.alarm(Alarm::Hooks, &format!("the hooks cannot be checked: {error}"));
-                false
-            }
-        };
-        Ok(())
-    }
-
-    /// Reads back what packets meet and compares it with what was activated (G5), every [`ATTEST_EVERY`].
-    async fn attest(&mut self) -> Result<(), EnforcerGone> {
-        if self.attested_at.elapsed() < ATTEST_EVERY {
-            return Ok(());
-        }
-        self.attested_at = Instant::now();
-        match self.site.enforcer.run(|enforcer| enforcer.attest()).await? {
-            Ok(attestation) if attestation.active.map(|active| active.digest) == attestation.digest => {
-                self.clear(Alarm::Attestation);
-            }
-            Ok(attestation) => {
-                let read = attestation.digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
-                self.alarm(
-                    Alarm::Attestation,
-                    &format!("the tables of the data path read as {read}, not as what was activated"),
-                );
-            }
-            Err(error) => self.alarm(Alarm::Attestation, &format!("the data path cannot be read back: {error}")),
-        }
-        Ok(())
-    }
-
-    fn clear(&self, alarm: Alarm) {
-        self.status.send_if_modified(|status| status.alarms.remove(&alarm).is_some());
-    }
-
-    fn alarm(&self, alarm: Alarm, sentence: &str) {
-        let new = self
-            .status
-            .send_if_modified(|status| status.alarms.insert(alarm, sentence.to_owned()).as_deref() != Some(sentence));
-        if new {
-            warn!("{sentence}");
-        }
+    /// What has to be proven: of a large guard that is many frames, so they are made beside the runtime.
+    async fn obligations(&self) -> Result<Vec<Obligation>, EnforcerGone> {
+        let (guard, site) = (self.panel.read().guard.clone(), self.site.clone());
+        let making = tokio::task::spawn_blocking(move || policy::obligations(&guard, &site.interfaces));
+        making.await.map_err(|_| EnforcerGone)
     }
 }
 

@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::sync::watch;
 use transport::{DenyList, Endpoint, NodeKey, tls};
 
-use super::{disk::Disk, enforce::EnforcerHandle, enrolment::Enrolment, interfaces};
+use super::{disk::Disk, enforce::EnforcerHandle, enrolment::Enrolment, flows::FlowLog, interfaces};
 use crate::config::Config;
 
 /// The fixed surroundings of a node.
@@ -28,6 +28,8 @@ pub(crate) struct Site {
     pub(crate) endpoint: Endpoint,
     /// The data path.
     pub(crate) enforcer: EnforcerHandle,
+    /// What the data path has told of single packets.
+    pub(crate) flows: Arc<FlowLog>,
     /// The interfaces as they were at start.
     pub(crate) interfaces: Vec<LocalInterface>,
     /// The keys of the remote API; none before the node has a certificate.

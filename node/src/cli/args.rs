@@ -9,6 +9,7 @@ use identity::NodeId;
 use super::span::parse_span;
 use crate::{
     config::{CONFIG_DEFAULT, SOCKET_DEFAULT},
+    http::FLOWS_LIMIT_DEFAULT,
     view::{Consistency, ConsistencyQuery, FlowService, RequestId, Wait},
 };
 
@@ -60,6 +61,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// List the sync channels that no policy can cut.
     Channels,
+    /// Show which packets were refused, observed or logged on this node.
+    Flows(FlowsArgs),
     /// Work with the policy.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -125,6 +128,16 @@ pub(super) struct StatusArgs {
     /// Wait until the node is ready, for at most this many seconds; exit code 3 if it is not by then.
     #[arg(long, value_parser = parse_seconds, value_name = "SECONDS")]
     pub(super) wait: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowsArgs {
+    /// Go on with what comes, until interrupted.
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// How many of the latest to show.
+    #[arg(long, default_value_t = FLOWS_LIMIT_DEFAULT, value_name = "N")]
+    pub(super) limit: usize,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
 
-use super::{Exit, Terminal, args::Format, failure::Failure};
+use super::{Exit, Terminal, args::Format, failure::Failure, show::write_event};
+use crate::view::FlowEvent;
 
 /// An answer that can be shown to a person.
 pub(super) trait Show: Serialize {
@@ -40,6 +41,24 @@ impl<'a> Printer<'a> {
         }
         out.flush()?;
         Ok(Exit::Done)
+    }
+
+    /// Prints one thing of a stream: a line for people, a line of JSON, or a document of YAML.
+    pub(super) fn print_one(&mut self, event: &FlowEvent) -> Result<(), Failure> {
+        let out = &mut self.terminal.out;
+        match self.format {
+            Format::Table => write_event(out, event)?,
+            Format::Json => {
+                let text = serde_json::to_string(event).map_err(|error| Failure::Form(error.to_string()))?;
+                writeln!(out, "{text}")?;
+            }
+            Format::Yaml => {
+                let text = serde_saphyr::to_string(event).map_err(|error| Failure::Form(error.to_string()))?;
+                write!(out, "---\n{text}")?;
+            }
+        }
+        out.flush()?;
+        Ok(())
     }
 
     /// Prints several documents one after the other, as YAML that can be applied again.

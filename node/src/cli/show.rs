@@ -1,6 +1,7 @@
 //! Every answer as text for people.
 
 mod cluster;
+mod flows;
 mod policy;
 mod status;
 
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-pub(super) use self::policy::Validated;
+pub(super) use self::{flows::write_event, policy::Validated};
 
 /// An instant of the wall clock, in UTC, to the second.
 pub(super) fn instant(at_ms: u64) -> String {

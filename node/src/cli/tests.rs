@@ -68,11 +68,12 @@ fn every_verb_prints_in_every_form() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("a.yaml"), "kind: Segment\n").unwrap();
     let files = directory.path().to_str().unwrap();
-    let verbs: [&[&str]; 17] = [
+    let verbs: [&[&str]; 18] = [
         &["status"],
         &["status", "--wait", "5"],
         &["members"],
         &["channels"],
+        &["flows", "--limit", "5"],
         &["cluster", "init"],
         &["cluster", "join", "hrt1.abc"],
         &["cluster", "leave", "--node", "n3"],
@@ -329,4 +330,23 @@ fn a_configuration_is_checked_and_a_wrong_one_is_usage() {
     assert_eq!(ran.exit, Exit::Usage);
     assert!(ran.err.contains(":3:1: ") && ran.err.contains("did you mean `listen`?"), "{}", ran.err);
     assert_eq!(offline(&["agent", "--config", "/nonexistent.toml"]).exit, Exit::Usage);
+}
+
+/// What follows is printed as it comes, in a form that a program can read line by line; the end of the agent is a failure.
+#[test]
+fn flows_are_followed_one_by_one() {
+    let rig = Rig::start();
+    let ran = asked(&rig, &["flows", "-f", "-o", "json"]);
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.err.contains("nothing follows the sample"), "{}", ran.err);
+    let event: serde_json::Value = serde_json::from_str(ran.out.trim()).unwrap();
+    assert_eq!((ran.out.lines().count(), &event["service"]), (1, &"tcp/22".into()));
+    let followed = rig.double.calls.lock().unwrap()[1].clone();
+    assert!(followed.contains("since: Some(17), wait_ms: Some(20000)"), "{followed}");
+    let shown = asked(&rig, &["flows"]).out;
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    assert_eq!(words[..5], ["2026-11-22T12:00:00.123Z", "eth1", "ingress", "drop", "denied"], "{shown}");
+    let ends = "198.51.100.7:50000 -> 203.0.113.10 tcp/22";
+    let rules = "shop-web/ingress (no rule matched) and default action; revision 7; SYN";
+    assert!(shown.contains(ends) && shown.trim_end().ends_with(rules), "{shown}");
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::{
     ApiConfig, ClusterConfig, Config, DataplaneConfig, DataplaneMode, EXPECT_NODES_MAX, INTERFACE_NAME_BYTES_MAX,
     INTERFACES_MAX, InterfaceConfig, LogConfig, LogFormat, NAME_BYTES_MAX, Problem, SEEDS_MAX, SOCKET_DEFAULT,
-    STATE_DIR_DEFAULT, XdpMode,
+    STATE_DIR_DEFAULT, XdpMode, timeouts::RawTimeouts,
 };
 use crate::nearest::nearest;
 
@@ -66,6 +66,8 @@ struct RawDataplane {
     bpffs: Option<PathBuf>,
     #[serde(default)]
     xdp: XdpMode,
+    #[serde(default)]
+    timeouts: RawTimeouts,
 }
 
 #[derive(Deserialize, Default)]
@@ -132,6 +134,7 @@ fn config(raw: RawConfig) -> Config {
             mode: raw.dataplane.mode,
             bpffs: raw.dataplane.bpffs.unwrap_or_else(|| "/sys/fs/bpf".into()),
             xdp: raw.dataplane.xdp,
+            timeouts: raw.dataplane.timeouts.timeouts(),
         },
         log: LogConfig {
             format: raw.log.format,
@@ -158,6 +161,9 @@ impl Check<'_> {
         self.interfaces(raw);
         self.channels(raw);
         self.api(&raw.api);
+        for (span, message) in raw.dataplane.timeouts.problems() {
+            self.wrong(&span, message);
+        }
         if let Some(filter) = &raw.log.filter
             && let Err(error) = filter.get_ref().parse::<tracing_subscriber::EnvFilter>()
         {

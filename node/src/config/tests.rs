@@ -31,6 +31,15 @@ listen = "10.77.0.1:7443"
 mode = "userspace"
 bpffs = "/sys/fs/bpf"
 xdp = "generic"
+[dataplane.timeouts]
+tcp_opening_s = 20
+tcp_s = 3600
+tcp_closing_s = 10
+udp_opening_s = 15
+udp_s = 90
+other_s = 45
+fragment_s = 5
+pickup = false
 [log]
 format = "json"
 filter = "info,raft=debug"
@@ -72,6 +81,17 @@ fn every_key_is_read() {
     assert_eq!(channels, ["vrrp", "haproxy-peers"]);
     assert_eq!(config.api.listen, Some("10.77.0.1:7443".parse().unwrap()));
     assert_eq!((config.dataplane.mode, config.dataplane.xdp), (DataplaneMode::Userspace, XdpMode::Generic));
+    let timeouts = dataplane::Timeouts {
+        tcp_opening_s: 20,
+        tcp_s: 3600,
+        tcp_closing_s: 10,
+        udp_opening_s: 15,
+        udp_s: 90,
+        other_s: 45,
+        fragment_s: 5,
+        pickup: false,
+    };
+    assert_eq!(config.dataplane.timeouts, timeouts);
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.is_witness());
 }
@@ -183,4 +203,24 @@ fn an_exposed_or_short_secret_is_refused() {
     fs::write(&path, "short\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(matches!(BootstrapSecret::read(&path), Err(SecretError::Length { bytes: 5, .. })));
+}
+
+#[test]
+fn timeouts_have_ranges_and_an_order() {
+    let with = |lines: &str| format!("{LEAST}[dataplane.timeouts]\n{lines}\n");
+    let usual = Config::parse("hedgerow.toml", &with("pickup = true")).unwrap();
+    assert_eq!(usual.dataplane.timeouts, dataplane::Timeouts::default());
+    for (lines, words) in [
+        ("tcp_s = 0", "`tcp_s` is from 1 to 604800 seconds, not 0"),
+        ("other_s = 604801", "`other_s` is from 1 to 604800 seconds, not 604801"),
+        ("fragment_s = 121", "`fragment_s` is from 1 to 120 seconds, not 121"),
+        ("udp_opening_s = 181", "`udp_opening_s` is 181 s and `udp_s` is 180 s"),
+        ("tcp_opening_s = 30\ntcp_s = 20", "make `tcp_opening_s` the smaller one"),
+        ("tcp_idle_s = 20", "`tcp_idle_s`"),
+        ("udp_s = -1", "-1"),
+    ] {
+        let problem = problem(&with(lines));
+        assert!(problem.message.contains(words), "{lines}: {}", problem.message);
+        assert!(problem.line > LEAST.lines().count() + 1, "{problem}");
+    }
 }

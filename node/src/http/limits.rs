@@ -22,6 +22,10 @@ pub const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 pub const TOKEN_TTL_DEFAULT: Duration = Duration::from_secs(60 * 60);
 /// How long a token may be good for.
 pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Flow events in one answer unless the request says otherwise.
+pub const FLOWS_LIMIT_DEFAULT: usize = 100;
+/// The most flow events in one answer.
+pub const FLOWS_LIMIT_MAX: usize = 1_000;
 /// How long a data path may be told to pass everything.
 pub const DISARM_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 /// The longest reason of a disarm, in bytes.

@@ -6,7 +6,7 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{cluster, layer, limits::BODY_BYTES_MAX, meta, policy, status};
+use super::{cluster, flows, layer, limits::BODY_BYTES_MAX, meta, policy, status};
 use crate::{metrics::Metrics, peer::Peer};
 
 /// What handlers need.
@@ -41,6 +41,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(status::status))
         .routes(routes!(status::members))
         .routes(routes!(status::channels))
+        .routes(routes!(flows::flows))
         .routes(routes!(status::disarm))
         .routes(routes!(status::arm))
         .routes(routes!(policy::documents, policy::apply))

@@ -76,6 +76,7 @@ fn every_request_of_the_client_is_answered() {
         client.status().await.unwrap();
         client.members().await.unwrap();
         client.channels().await.unwrap();
+        client.flows(&view::FlowsQuery { limit: Some(3), ..Default::default() }).await.unwrap();
         client.policy(&view::PolicyQuery { name: Some("shop web".to_owned()), ..Default::default() }).await.unwrap();
         client.explain(&explain).await.unwrap();
         client.history(read).await.unwrap();
@@ -90,6 +91,7 @@ fn every_request_of_the_client_is_answered() {
     for asked in [
         "name: Some(\"shop web\")",
         "src: 2001:db8::1, dst: 2001:db8::2, service: FlowService { protocol: 58, port: 34560 }, revision: Some(3)",
+        "flows FlowsQuery { limit: Some(3), since: None, wait_ms: None }",
         "history Local",
         "token: \"hrt1.abc\"",
         "3600s",
@@ -191,6 +193,8 @@ fn requests_out_of_bounds_never_reach_the_node() {
         ("/v1/policy/explain?src=10.0.0.1&dst=10.0.0.2&service=tpc/80", "`tpc` is not a protocol"),
         ("/v1/policy/explain?src=10.0.0.1", "missing field `dst`"),
         ("/v1/policy?consistency=sometimes", "unknown variant `sometimes`"),
+        ("/v1/flows?limit=0", "from 1 to 1000 flow events, not 0"),
+        ("/v1/flows?wait_ms=300001", "at most 300 s"),
     ] {
         let answer = raw_get(&rig, path);
         assert!(answer.starts_with("HTTP/1.1 400 "), "{path}: {answer}");
@@ -250,6 +254,7 @@ fn the_document_describes_every_route() {
         "/v1/cluster/leave",
         "/v1/cluster/tokens",
         "/v1/disarm",
+        "/v1/flows",
         "/v1/members",
         "/v1/policy",
         "/v1/policy/diff",

@@ -31,13 +31,10 @@ impl Collector for SnapshotCollector {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)?;
         }
-        let repaired = encoder.encode_descriptor(
-            "hooks_repaired",
-            "Foreign detaches that were repaired",
-            None,
-            MetricType::Counter,
-        )?;
-        ConstCounter::new(snapshot.hooks_repaired).encode(repaired)?;
+        for (name, help, value) in counters(&snapshot) {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value).encode(metric)?;
+        }
         rules(&mut encoder, "rule_packets", "Packets decided by a rule", &snapshot.rules, |rule| rule.packets)?;
         rules(&mut encoder, "rule_bytes", "Bytes of packets decided by a rule", &snapshot.rules, |rule| rule.bytes)?;
         reasons(&mut encoder, &snapshot.reasons)
@@ -48,7 +45,7 @@ impl Collector for SnapshotCollector {
 type Gauge = (&'static str, &'static str, Option<u64>);
 
 /// Every gauge, in the order in which it is written.
-fn gauges(of: &MetricsSnapshot) -> [Gauge; 19] {
+fn gauges(of: &MetricsSnapshot) -> [Gauge; 20] {
     [
         ("ready", "1 when the node is ready", Some(of.ready.into())),
         ("revision_applied", "The latest revision applied from the log", of.revision_applied),
@@ -68,7 +65,24 @@ fn gauges(of: &MetricsSnapshot) -> [Gauge; 19] {
         ("raft_last_log", "The last index in the log", of.raft_last_log),
         ("raft_committed", "The last index known to be committed", of.raft_committed),
         ("raft_applied", "The last index applied", of.raft_applied),
+        (
+            "others_judge",
+            "1 while programs of another version judge, until the next activation",
+            Some(of.others_judge.into()),
+        ),
         ("hooks_missing", "Hooks that should be attached and are not", Some(of.hooks_missing)),
+    ]
+}
+
+/// Every counter without labels, in the order in which it is written.
+fn counters(of: &MetricsSnapshot) -> [(&'static str, &'static str, u64); 5] {
+    let flows = &of.flow_events;
+    [
+        ("hooks_repaired", "Foreign detaches that were repaired", of.hooks_repaired),
+        ("flow_events_taken", "Flow events taken from the data path", flows.taken),
+        ("flow_events_lost", "Flow events that the data path could not tell", flows.lost),
+        ("flow_events_sampled_out", "Flow events left out by logSampling", flows.sampled_out),
+        ("flow_events_forgotten", "Flow events that have made room for newer ones in memory", flows.forgotten),
     ]
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::view::{ReasonCounter, RuleCounter};
+use crate::view::{FlowCounters, ReasonCounter, RuleCounter};
 
 fn snapshot() -> MetricsSnapshot {
     MetricsSnapshot {
@@ -7,6 +7,7 @@ fn snapshot() -> MetricsSnapshot {
         revision_applied: Some(7),
         generation: Some(3),
         members: 3,
+        flow_events: FlowCounters { taken: 90, lost: 2, sampled_out: 40, forgotten: 1 },
         rules: vec![RuleCounter {
             policy: "shop".to_owned(),
             rule: "partners \"only\"".to_owned(),
@@ -36,6 +37,10 @@ fn the_text_has_gauges_rules_and_reasons() {
         "hedgerow_generation 3",
         "hedgerow_rule_packets_total{policy=\"shop\",rule=\"partners \\\"only\\\"\",direction=\"ingress\",action=\"allow\"} 10",
         "hedgerow_packets_total{direction=\"ingress\",reason=\"policy_deny\",verdict=\"drop\"} 4",
+        "hedgerow_flow_events_taken_total 90",
+        "hedgerow_flow_events_lost_total 2",
+        "hedgerow_flow_events_sampled_out_total 40",
+        "hedgerow_flow_events_forgotten_total 1",
         "hedgerow_http_requests_total{method=\"GET\",route=\"/v1/status\",code=\"200\"} 1",
     ] {
         assert!(text.lines().any(|have| have == line), "missing: {line}\nin:\n{text}");

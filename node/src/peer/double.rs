@@ -95,6 +95,7 @@ pub(crate) fn status(ready: bool) -> view::Status {
                 attached: true,
                 repaired: 0,
             }],
+            others_judge: false,
             disarmed: None,
         },
         members: view::MemberCounts { total: 3, alive: 3, suspect: 0, down: 0 },
@@ -154,6 +155,28 @@ fn change() -> view::Change {
     }
 }
 
+fn flow_event() -> view::FlowEvent {
+    view::FlowEvent {
+        sequence: 17,
+        at_ms: 1_795_348_800_123,
+        interface: "eth1".to_owned(),
+        direction: view::FlowDirection::Ingress,
+        verdict: view::FlowVerdict::Drop,
+        reason: "denied".to_owned(),
+        src: "198.51.100.7".parse().unwrap(),
+        src_port: 50_000,
+        dst: "203.0.113.10".parse().unwrap(),
+        service: "tcp/22".parse().unwrap(),
+        tcp_flags: "SYN".to_owned(),
+        bytes: 74,
+        ingress_rule: Some("shop-web/ingress (no rule matched)".to_owned()),
+        egress_rule: Some("default action".to_owned()),
+        generation: 9,
+        revision: Some(7),
+        logged: false,
+    }
+}
+
 fn cluster() -> view::ClusterAnswer {
     view::ClusterAnswer { cluster: ClusterId::from_bytes([1; 16]), node: node(4) }
 }
@@ -181,6 +204,15 @@ impl Peer for Double {
             guard_entries: 8,
         };
         self.answer("channels", (), view::Channels { channels: vec![channel], link_entries: 14 })
+    }
+
+    async fn flows(&self, query: view::FlowsQuery) -> Result<view::Flows, ApiError> {
+        // Who follows asks for what comes after the sample; there is nothing, and waiting for it fails.
+        if query.since.is_some() {
+            self.answer("flows", query, ())?;
+            return Err(ApiError::internal("nothing follows the sample"));
+        }
+        self.answer("flows", query, view::Flows { events: vec![flow_event()], next_since: 17, missed: 0 })
     }
 
     async fn policy_documents(&self, query: view::PolicyQuery) -> Result<view::PolicyDocuments, ApiError> {

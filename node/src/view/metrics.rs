@@ -11,7 +11,7 @@ pub struct RuleCounter {
     pub direction: &'static str,
     /// `allow` or `deny`.
     pub action: &'static str,
-    /// Packets since the generation went live.
+    /// Packets since the agent started, or since the generation went live that it took over.
     pub packets: u64,
     /// Bytes of those packets.
     pub bytes: u64,
@@ -28,6 +28,19 @@ pub struct ReasonCounter {
     pub pass: bool,
     /// Packets since the data path was loaded.
     pub packets: u64,
+}
+
+/// Flow events that were told of, and those that were not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlowCounters {
+    /// Taken from the data path since the agent started.
+    pub taken: u64,
+    /// Not told by the data path since its maps were made.
+    pub lost: u64,
+    /// Left out by `logSampling` since the agent started.
+    pub sampled_out: u64,
+    /// Fallen out of the agent's memory since it started.
+    pub forgotten: u64,
 }
 
 /// The numbers of a node at the instant of a scrape. `None` is not exported: unknown is not zero.
@@ -69,10 +82,14 @@ pub struct MetricsSnapshot {
     pub raft_applied: Option<u64>,
     /// Raft: whether a quorum is within reach.
     pub quorum: bool,
+    /// Whether programs of another version judge packets until the next activation.
+    pub others_judge: bool,
     /// Hooks that should be attached and are not.
     pub hooks_missing: u64,
     /// Foreign detaches repaired since the start of the process.
     pub hooks_repaired: u64,
+    /// Flow events.
+    pub flow_events: FlowCounters,
     /// Per rule.
     pub rules: Vec<RuleCounter>,
     /// Per reason and direction.

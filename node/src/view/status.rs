@@ -173,6 +173,10 @@ pub struct Enforcement {
     pub guard_entries: u64,
     /// Every hook.
     pub hooks: Vec<Hook>,
+    /// True while programs of another version judge packets, with the policy that they had: none of this version's is attached before the
+    /// next activation, and `hooks` is empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub others_judge: bool,
     /// Set while the data path is told to pass everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disarmed: Option<Disarm>,

@@ -201,3 +201,54 @@ fn g9_a_certificate_of_another_cluster_is_refused_on_both_sides() {
     });
     assert_eq!(members.len(), 2);
 }
+
+/// So many channels of 64 ports each, from member to member.
+fn channels(count: u16) -> String {
+    let one = |number: u16| {
+        let port = 2_000 + 64 * number;
+        format!(
+            "[[channel]]\nname = \"c{number}\"\ninterface = \"cluster\"\nprotocol = \"tcp\"\nport = {port}\nports = 64\n"
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+/// G0: capacity is checked before a member is admitted. The refusal names the limit and what is needed, and costs no token.
+#[test]
+fn g0_a_node_for_which_the_guard_has_no_room_is_refused() {
+    let mut lab = Lab::new();
+    let full = Setup { more: channels(128), ..Setup::by_hand() };
+    lab.agents.push(lab.node(1, &full));
+    lab.agents.push(lab.node(2, &Setup::by_hand()));
+    lab.agents.iter_mut().for_each(|agent| {
+        agent.start();
+        agent.answers();
+    });
+    lab.agents[0].cli(["cluster", "init"]).done();
+    lab.agents[0].ready();
+    let token = lab.agents[0].token();
+    let words = ["n1 could not keep every sync flow open", "guard entries and holds 32768", "the token is still good"];
+    lab.agents[1].cli(["cluster", "join", &token]).refused(1, &words);
+    assert_eq!(lab.agents[0].members().len(), 1);
+
+    // With fewer channels there is room, and a channel that comes as a document is judged alike.
+    lab.agents[0].setup(&Setup { more: channels(2), ..Setup::by_hand() });
+    lab.agents[0].terminate();
+    lab.agents[0].start();
+    lab.agents[0].ready();
+    lab.agents[1].cli(["cluster", "join", &token]).done();
+    lab.agents[1].ready();
+    let text: String = (0..128).map(document).collect();
+    let file = lab.file("channels.yaml", &text);
+    lab.agents[0].cli(["policy", "apply", "-f", &file]).refused(1, &["guard entries and holds 32768"]);
+    assert_eq!(lab.agents[0].status().policy.revision, 0);
+}
+
+/// A channel of 64 ports as a document.
+fn document(number: u16) -> String {
+    let port = 2_000 + 64 * number;
+    format!(
+        "---\napiVersion: hedgerow/v1\nkind: SyncChannel\nmetadata: {{name: d{number}}}\n\
+         spec: {{interface: cluster, protocol: tcp, port: {port}, ports: 64}}\n"
+    )
+}

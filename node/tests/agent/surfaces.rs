@@ -94,6 +94,9 @@ fn numbers_health_and_description_are_served() {
         ("hedgerow_revision_active", 1.0),
         ("hedgerow_revision_enforced", 1.0),
         ("hedgerow_disarmed", 0.0),
+        ("hedgerow_others_judge", 0.0),
+        ("hedgerow_flow_events_taken_total", 0.0),
+        ("hedgerow_flow_events_lost_total", 0.0),
         ("hedgerow_policy_commit_seconds_count", 1.0),
         ("hedgerow_policy_activation_seconds_count", 1.0),
     ] {
@@ -106,9 +109,13 @@ fn numbers_health_and_description_are_served() {
 
     let description = member.ask(async |client| client.text("/openapi.json").await).unwrap();
     let description: serde_json::Value = serde_json::from_str(&description).unwrap();
-    for path in ["/v1/status", "/v1/policy", "/v1/policy/explain", "/v1/cluster/join", "/metrics"] {
+    for path in ["/v1/status", "/v1/flows", "/v1/policy", "/v1/policy/explain", "/v1/cluster/join", "/metrics"] {
         assert!(description["paths"][path].is_object(), "{path}");
     }
+    // No packet of the wire goes through these data paths; what there is to say of flows is said all the same.
+    let flows: view::Flows = member.cli(["flows", "-o", "json"]).json();
+    assert_eq!(flows, view::Flows { events: Vec::new(), next_since: 0, missed: 0 });
+    member.cli(["flows", "--limit", "1001"]).refused(1, &["from 1 to 1000 flow events, not 1001"]);
     let script = member.cli(["completion", "bash"]).done();
     assert!(script.contains("hedgerow"));
 

@@ -226,5 +226,9 @@ fn settings(settings: &Settings) -> Node {
         crate::model::DefaultAction::Allow => "allow",
         crate::model::DefaultAction::Deny => "deny",
     };
-    Map::default().text("defaultAction", default_action).node()
+    let log_sampling = settings.log_sampling.get();
+    Map::default()
+        .text("defaultAction", default_action)
+        .maybe("logSampling", (log_sampling > 1).then(|| number(log_sampling)))
+        .node()
 }

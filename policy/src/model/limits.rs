@@ -34,5 +34,7 @@ pub const RATE_PER_SECOND_MAX: u32 = 10_000_000;
 pub const RATE_BURST_MAX: u32 = 10_000_000;
 /// Largest `order` of a policy.
 pub const ORDER_MAX: u32 = 1_000_000;
+/// Largest `logSampling` of the settings.
+pub const LOG_SAMPLING_MAX: u32 = 1_000_000;
 /// Characters of a policy's `owner`.
 pub const OWNER_CHARS_MAX: usize = 255;

@@ -1,5 +1,7 @@
 //! What holds for the whole cluster.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::Verdict;
@@ -30,8 +32,16 @@ impl DefaultAction {
 }
 
 /// Settings of the cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Decides, per direction, where no rule matched and no policy of the application tier applies.
     pub default_action: DefaultAction,
+    /// Of the flow events that only a rule's `log` asks for, one of so many is kept. What is refused or observed is always told.
+    pub log_sampling: NonZeroU32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { default_action: DefaultAction::default(), log_sampling: NonZeroU32::MIN }
+    }
 }

@@ -1,6 +1,6 @@
 //! Random documents that [`validate`](crate::validate) accepts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use super::{SplitMix64, limits, random_network};
 use crate::document::{
@@ -33,7 +33,8 @@ pub fn random_documents(seed: u64) -> Vec<Document> {
         (0..=random.below(POLICIES_MAX)).map(|number| policy(&mut random, number, &segments)).collect();
     let settings = random.once_in(2).then(|| {
         let default_action = *random.pick(&[DefaultAction::Allow, DefaultAction::Deny]);
-        document("cluster".to_owned(), BTreeMap::new(), Body::Settings(Settings { default_action }))
+        let log_sampling = *random.pick(&[NonZeroU32::MIN, NonZeroU32::new(10).expect("not 0")]);
+        document("cluster".to_owned(), BTreeMap::new(), Body::Settings(Settings { default_action, log_sampling }))
     });
     let mut documents: Vec<Document> = segments.into_iter().chain(policies).chain(settings).collect();
     limits::add(&mut documents, seed);

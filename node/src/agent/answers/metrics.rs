@@ -15,8 +15,10 @@ pub(super) async fn snapshot(life: &Life) -> Result<view::MetricsSnapshot, ApiEr
         members_alive: status.members.alive,
         members_suspect: status.members.suspect,
         members_down: status.members.down,
+        others_judge: status.enforcement.others_judge,
         hooks_missing: status.enforcement.hooks.iter().filter(|hook| !hook.attached).count() as u64,
         hooks_repaired: status.enforcement.hooks.iter().map(|hook| hook.repaired).sum(),
+        flow_events: flow_events(life),
         ..view::MetricsSnapshot::default()
     };
     if let Some(raft) = status.raft {
@@ -49,6 +51,16 @@ async fn count(life: &Life, snapshot: &mut view::MetricsSnapshot) -> Result<(), 
         snapshot.rules = rules(&counters, &compiled.image);
     }
     Ok(())
+}
+
+fn flow_events(life: &Life) -> view::FlowCounters {
+    let counts = life.site.flows.counts();
+    view::FlowCounters {
+        taken: counts.taken,
+        lost: counts.lost,
+        sampled_out: counts.sampled_out,
+        forgotten: counts.forgotten,
+    }
 }
 
 fn reasons(counters: &Counters) -> Vec<view::ReasonCounter> {

@@ -3,6 +3,7 @@
 mod cluster;
 mod explain;
 mod failure;
+mod flows;
 mod metrics;
 mod policy;
 mod rollout;
@@ -86,6 +87,10 @@ impl Peer for Answers {
 
     async fn channels(&self) -> Result<view::Channels, ApiError> {
         Ok(status::channels(&self.life))
+    }
+
+    async fn flows(&self, query: view::FlowsQuery) -> Result<view::Flows, ApiError> {
+        Ok(flows::flows(&self.life.site, query).await)
     }
 
     async fn policy_documents(&self, query: view::PolicyQuery) -> Result<view::PolicyDocuments, ApiError> {

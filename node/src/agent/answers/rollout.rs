@@ -12,6 +12,7 @@ use raft::{Command, Outcome, Proposal, State};
 use super::{READ_WITHIN, TIMEOUT_DEFAULT, failure, policy as documents};
 use crate::{
     agent::{
+        capacity::Capacity,
         compiled,
         control::{self, Reply, Request},
         coordinator::{Preparation, Report},
@@ -64,6 +65,7 @@ pub(super) async fn apply(
         expect(&base, request.expect_revision)?;
         let merged = documents::merge(&base.documents, given.clone(), request.prune);
         check(&base, &merged).await?;
+        check_capacity(site, mesh, &base, &merged)?;
         changes = documents::changes(&base.documents, &merged);
     }
     if request.dry_run || (changes.is_empty() && !is_repeated && !is_given_up(&base)) {
@@ -93,6 +95,7 @@ pub(super) async fn rollback(
     if base.answered(request_id).is_none() {
         expect(&base, request.expect_revision)?;
         let target = compiled::documents(&base, request.to).unwrap_or_default();
+        check_capacity(site, mesh, &base, &target)?;
         changes = documents::changes(&base.documents, &target);
     }
     let command = Command::Rollback { to: request.to, expect: request.expect_revision, message: request.message };
@@ -123,6 +126,13 @@ async fn check(base: &Arc<State>, merged: &[Document]) -> Result<(), ApiError> {
     let compiling = move || policy::compile(&model, &members, &policy::CompileLimits::default()).map(drop);
     let compiled = tokio::task::spawn_blocking(compiling).await.map_err(ApiError::internal)?;
     compiled.map_err(|error| ApiError::invalid(error.to_string()))
+}
+
+/// Refuses channels that the guard of this node has no room for.
+fn check_capacity(site: &Site, mesh: &Mesh, base: &State, documents: &[Document]) -> Result<(), ApiError> {
+    let in_force = mesh.enforcement.borrow().guard.clone();
+    let fits = Capacity::new(site, mesh, base, &in_force).for_documents(documents);
+    fits.map_err(|error| ApiError::invalid(error.to_string()))
 }
 
 fn unwritten(

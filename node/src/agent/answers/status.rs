@@ -10,9 +10,9 @@ use policy::{
 
 use crate::{
     agent::{
+        enforcement::Enforcement,
         life::{Life, Stage},
         mesh::Mesh,
-        reconcile::Enforcement,
     },
     config::DataplaneMode,
     view,
@@ -141,6 +141,14 @@ fn alarms(
             format!("this node passes everything, by order of {}: {}", order.actor, order.reason),
         ));
     }
+    if enforcement.others_judge {
+        alarms.push(alarm(
+            "others_judge",
+            "programs of another version judge packets, with the policy that they had, until the next activation: it comes by itself \
+             once the cluster has an active revision and this node knows its state"
+                .to_owned(),
+        ));
+    }
     if let Some(rejected) = &policy.rejected {
         alarms.push(alarm("rejected", format!("revision {} was given up: {}", rejected.revision, rejected.reason)));
     }
@@ -187,6 +195,7 @@ fn enforcement_view(life: &Life, enforcement: &Enforcement) -> view::Enforcement
         }),
         guard_entries: enforcement.guard.entries.len() as u64,
         hooks: enforcement.hooks.iter().map(hook).collect(),
+        others_judge: enforcement.others_judge,
         disarmed: life.disarmed(),
     }
 }

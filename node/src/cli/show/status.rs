@@ -86,7 +86,9 @@ fn enforcing(enforcement: &Enforcement) -> String {
         .disarmed
         .as_ref()
         .map(|disarm| format!("; DISARMED until {} by {}: {}", instant(disarm.until_ms), disarm.actor, disarm.reason));
-    format!("{mode}: {live}; {guard}{}", disarmed.unwrap_or_default())
+    let others =
+        if enforcement.others_judge { "; programs of another version judge until the next activation" } else { "" };
+    format!("{mode}: {live}; {guard}{others}{}", disarmed.unwrap_or_default())
 }
 
 fn hooks(out: &mut dyn Write, enforcement: &Enforcement) -> io::Result<()> {

@@ -24,7 +24,8 @@ pub(super) fn model(seed: u64) -> (Model, Vec<IpAddr>) {
     policies.sort_by(|one, other| (one.tier, one.order, &one.name).cmp(&(other.tier, other.order, &other.name)));
     let default_action = *random.pick(&[DefaultAction::Allow, DefaultAction::Deny]);
     let members = (0..5).map(|_| network(&mut random).addr()).collect();
-    (Model { segments, policies, settings: Settings { default_action }, ..Model::default() }, members)
+    let settings = Settings { default_action, ..Settings::default() };
+    (Model { segments, policies, settings, ..Model::default() }, members)
 }
 
 fn network(random: &mut SplitMix64) -> IpNet {

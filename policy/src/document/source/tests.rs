@@ -370,3 +370,22 @@ fn ten_thousand_rules_are_read() {
         documents.iter().map(|document| Document::from_json(&document.to_json()).unwrap()).collect();
     assert_eq!(canonical, documents);
 }
+
+#[test]
+fn log_sampling_is_one_of_so_many_and_leaves_the_digest_alone_where_it_says_nothing() {
+    let settings = |fields: &str| {
+        format!(
+            "apiVersion: hedgerow/v1\nkind: Settings\nmetadata: {{name: a}}\nspec: {{defaultAction: deny{fields}}}\n"
+        )
+    };
+    let documents = |fields: &str| read(&settings(fields)).unwrap();
+    let sampling = |fields: &str| crate::validate(&documents(fields)).unwrap().settings.log_sampling.get();
+    assert_eq!((sampling(""), sampling(", logSampling: 100")), (1, 100));
+    let digest = |fields: &str| crate::content_digest(&documents(fields));
+    assert_eq!(digest(""), digest(", logSampling: 1"));
+    assert_ne!(digest(""), digest(", logSampling: 100"));
+    let json = documents("")[0].to_json();
+    assert!(!json.contains("logSampling"), "{json}");
+    assert!(refused(&settings(", logSampling: 0")).contains("take `log` off the rules"));
+    assert!(refused(&settings(", logSampling: 1000001")).contains("it is from 0 to 1000000"));
+}
