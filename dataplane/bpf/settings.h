@@ -41,6 +41,10 @@ enum hr_setting {
     HR_SETTINGS,
 };
 
+#ifdef HR_NATIVE
+#include "native/settings.h"
+#else
+
 /* The value of a setting. */
 #define HR_SET(setting)                                                                                                \
     ({                                                                                                                 \
@@ -64,5 +68,7 @@ enum hr_setting {
         asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                \
         hr_table;                                                                                                      \
     })
+
+#endif /* HR_NATIVE */
 
 #endif
