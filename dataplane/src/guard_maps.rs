@@ -98,9 +98,8 @@ impl GuardMaps {
 
 /// The devices of VLANs as the map holds them.
 pub(crate) fn vlan_entries(vlans: &BTreeMap<(u32, u16), u32>) -> BTreeMap<VlanKey, u32> {
-    let entry = |((parent, vid), child): (&(u32, u16), &u32)| {
-        (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child)
-    };
+    let entry =
+        |((parent, vid), child): (&(u32, u16), &u32)| (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child);
     vlans.iter().map(entry).collect()
 }
 

@@ -1,12 +1,14 @@
 //! The enforcer without a kernel: the same order, the same tables, evaluated in this process. The oracle of the tests, and what a
 //! laptop without root runs. It judges what it is shown; it is attached to nothing.
 
+mod control;
 mod flows;
 mod frame;
 mod judge;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     time::Instant,
 };
 
@@ -59,13 +61,16 @@ struct World {
     fragments: Bounded<FragmentKey, FirstFragment>,
     sync_fragments: Bounded<FragmentKey, FirstFragment>,
     timeouts: Timeouts,
-    joiners: (u64, u32),
+    /// By own address and interface: the second of the current allowance, and what came in it.
+    joiners: BTreeMap<(IpAddr, u32), (u64, u32)>,
     began: Instant,
+    /// What tests want the clock to show, in seconds.
+    stopped_s: Option<u64>,
 }
 
 impl World {
     fn now_s(&self) -> u64 {
-        self.began.elapsed().as_secs()
+        self.stopped_s.unwrap_or_else(|| self.began.elapsed().as_secs())
     }
 
     /// What arrives at the joiners' door is limited; what leaves it is not.
@@ -74,11 +79,13 @@ impl World {
             return true;
         }
         let now_s = self.now_s();
-        if self.joiners.0 != now_s {
-            self.joiners = (now_s, 0);
+        // A door is an own address that the guard knows: there are as many as it has entries.
+        let (second, packets) = self.joiners.entry((seen.dst, seen.ifindex)).or_default();
+        if *second != now_s {
+            (*second, *packets) = (now_s, 0);
         }
-        self.joiners.1 += 1;
-        self.joiners.1 <= JOIN_PACKETS_PER_SECOND_MAX
+        *packets += 1;
+        *packets <= JOIN_PACKETS_PER_SECOND_MAX
     }
 }
 
@@ -92,8 +99,9 @@ impl Userspace {
             fragments: Bounded::new(sizes.fragments as usize),
             sync_fragments: Bounded::new(sizes.fragments as usize),
             timeouts,
-            joiners: (0, 0),
+            joiners: BTreeMap::new(),
             began: Instant::now(),
+            stopped_s: None,
         };
         Userspace {
             world,
