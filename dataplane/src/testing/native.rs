@@ -7,7 +7,7 @@ use policy::{Direction, Guard, Image, LocalInterface, TableId};
 use crate::{
     abi::{Gate, JoinKey, JoinValue, REASONS},
     clock,
-    enforcer::{Count, Hook, Timeouts},
+    enforcer::{Count, Timeouts},
     gate,
     guard_maps::{JOIN_PORT_WORD, Wanted, vlan_entries},
     object, settings,

@@ -9,6 +9,8 @@ mod hammer;
 mod killed;
 mod lab;
 mod outlive;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod state;
 mod traffic;
 mod variants;
