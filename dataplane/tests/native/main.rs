@@ -8,3 +8,4 @@ mod driver;
 mod sequences;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod told;

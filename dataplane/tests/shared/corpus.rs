@@ -89,7 +89,8 @@ fn steps(text: &str) -> Vec<Step> {
 
 /// Every file of the corpus, by name, with its steps.
 pub(crate) fn files() -> Vec<(String, Vec<Step>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    // From this crate's folder, and from that of the fuzz targets.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dataplane/tests/corpus");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     files.sort();
