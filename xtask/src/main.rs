@@ -1,4 +1,4 @@
-//! The commands of a developer: `cargo xtask demo`, `test`, `bench`, `lab`, `tidy`.
+//! The commands of a developer: `cargo xtask demo`, `test`, `bench`, `fuzz`, `lab`, `tidy`.
 //!
 //! Depends on nothing but the standard library, so that it builds in seconds on a bare machine and can then say, and install,
 //! what the rest needs.
@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod failure;
+mod fuzz;
 mod lab;
 mod machine;
 mod packages;
@@ -25,6 +26,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--keep] [--revisions N]   the whole of it in network namespaces: forms, enforces, is hurt, heals; prints what it measured
   test                            every check and test, those that need root included; installs what is missing and says so first
   bench NAME                      a measurement, in a release build; without a name it lists them (datapath, change, throughput, …)
+  fuzz [TARGET] [--seconds N]     the fuzz targets (judge, documents), a minute each; what is found is kept, and how to try it again said
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
   tidy                            the checks of style alone
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => demo::play(rest),
         ["test"] => test::run_all(),
         ["bench", rest @ ..] => bench::run_named(rest),
+        ["fuzz", rest @ ..] => fuzz::run_words(rest),
         ["lab", rest @ ..] => lab::run_words(rest),
         ["tidy"] => tidy::run(),
         ["help" | "--help" | "-h"] => shell::say(USAGE),
