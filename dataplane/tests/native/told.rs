@@ -22,12 +22,22 @@ const BACKEND: &str = "10.9.0.5";
 /// This node may ask the backend by UDP at 53, behind rules that are not asked about; an open flow is kept.
 const KEEPS: &str = "
 apiVersion: hedgerow/v1
+kind: Settings
+metadata: {name: cluster}
+spec: {defaultAction: deny}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: backend}
+spec: {role: backend, addresses: [10.9.0.0/24]}
+---
+apiVersion: hedgerow/v1
 kind: Policy
 metadata: {name: backend}
 spec:
   tier: application
   existingFlows: keep
-  appliesTo: {cidr: 10.9.0.0/24}
+  appliesTo: {segment: backend}
   ingress:
     - {name: other, action: allow, from: [{cidr: 10.9.0.1/32}], services: [{protocol: tcp, port: 80}]}
     - {name: node, action: allow, from: [{cidr: 10.9.0.1/32}], services: [{protocol: udp, port: 53}]}
