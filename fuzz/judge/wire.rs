@@ -29,10 +29,11 @@ impl Wire for InProcess {
     }
 
     fn receive(&mut self, answer: &mut [u8]) -> io::Result<()> {
-        if self.answers.len() < answer.len() {
+        let bytes = answer.len();
+        if self.answers.len() < bytes {
             return Err(io::Error::other("there is no answer: more was asked for than was asked"));
         }
-        answer.iter_mut().zip(self.answers.drain(..answer.len())).for_each(|(to, from)| *to = from);
+        answer.iter_mut().zip(self.answers.drain(..bytes)).for_each(|(to, from)| *to = from);
         Ok(())
     }
 }
