@@ -26,12 +26,12 @@ const TARGETS: [Target; 2] = [
     Target {
         name: "judge",
         what: "the programs of the data path, compiled for this machine, against the userspace enforcer",
-        input_bytes_max: 8_192,
+        input_bytes_max: 4_096,
     },
     Target {
         name: "documents",
         what: "arbitrary bytes as the text of a policy: read, checked, compiled, classified",
-        input_bytes_max: 16_384,
+        input_bytes_max: 4_096,
     },
 ];
 
@@ -85,7 +85,8 @@ impl<'a> Wish<'a> {
         while let Some(word) = words.next() {
             match word {
                 "--seconds" => {
-                    wish.seconds = words.next().filter(|number| number.parse::<u32>().is_ok_and(|n| n > 0))?
+                    let number = words.next().filter(|number| number.parse::<u32>().is_ok_and(|number| number > 0));
+                    wish.seconds = number?;
                 }
                 "--input" => wish.input = Some(words.next()?),
                 name if wish.target.is_none() && !name.starts_with('-') => wish.target = Some(name),

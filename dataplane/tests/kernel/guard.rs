@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, TcpListener, TcpStream, UdpSocket},
     time::Duration,
 };
 
