@@ -111,7 +111,8 @@ fn build(target: &Target) -> Result<PathBuf, Failure> {
     let mut command = cargo(&["build", "--locked", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     // With a target of its own, the flags are for it alone and not for build scripts.
     command.args(["--target", &host, "--target-dir"]).arg(target_dir()).args(["--bin", target.name]);
-    run(command.env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
+    command.env("HEDGEROW_FUZZ", "1").env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS");
+    run(&mut command)?;
     Ok(target_dir().join(host).join("release").join(target.name))
 }
 
