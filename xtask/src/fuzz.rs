@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use crate::build::{cargo, host, repository, target_dir};
 use crate::failure::Failure;
@@ -132,17 +133,17 @@ fn fuzz(target: &Target, program: &Path, seconds: &str) -> Result<(), Failure> {
     };
     let (seeds, corpus, findings) = (folder("seeds")?, folder("corpus")?, folder("findings")?);
     say(format!("{}: {}, for {seconds} seconds", target.name, target.what))?;
-    let before = files(&findings);
+    let began = SystemTime::now();
     let mut command = watched(program);
     command.env("HEDGEROW_FUZZ_SEEDS", &seeds).current_dir(repository());
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={}", target.input_bytes_max));
     command.arg(format!("-artifact_prefix={}/", findings.display())).args(["-print_final_stats=1", "-verbosity=1"]);
-    run(command.arg(corpus).arg(seeds)).map_err(|failure| explain(target, &findings, &before, &failure))
+    run(command.arg(corpus).arg(seeds)).map_err(|failure| explain(target, &findings, began, &failure))
 }
 
 /// Where the input is that did it, and how to see it again.
-fn explain(target: &Target, findings: &Path, before: &[PathBuf], failure: &Failure) -> Failure {
-    let new: Vec<PathBuf> = files(findings).into_iter().filter(|file| !before.contains(file)).collect();
+fn explain(target: &Target, findings: &Path, began: SystemTime, failure: &Failure) -> Failure {
+    let new = written_since(findings, began);
     let name = target.name;
     let line = |file: &PathBuf| format!("\n  {0}\n    cargo xtask fuzz {name} --input {0}", file.display());
     let lines: String = new.iter().map(line).collect();
@@ -152,8 +153,11 @@ fn explain(target: &Target, findings: &Path, before: &[PathBuf], failure: &Failu
     })
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+/// What was written into a folder since then, also over a file of the same name: an input is named by its content.
+fn written_since(folder: &Path, began: SystemTime) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let new = files.filter(|file| file.metadata().and_then(|data| data.modified()).is_ok_and(|time| time >= began));
+    new.map(|file| file.path()).collect()
 }
 
 fn absolute(file: &str) -> Result<PathBuf, Failure> {
