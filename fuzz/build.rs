@@ -35,7 +35,9 @@ fn compile(object: &Path) -> Result<(), String> {
     let mut command = Command::new(env::var("CLANG").unwrap_or_else(|_| "clang".to_owned()));
     command.args(["-O1", "-gline-tables-only", "-fno-omit-frame-pointer", "-DHR_NATIVE", "-I"]);
     command.arg(native.join("include"));
-    command.arg(format!("-fsanitize=fuzzer-no-link,{SANITIZERS}")).arg("-fno-sanitize-recover=all");
+    command
+        .arg(format!("-fsanitize=fuzzer-no-link,{SANITIZERS}"))
+        .args(["-fno-sanitize-recover=all", "-fno-sanitize=alignment"]);
     command.arg("-c").arg(native.join("native.c")).arg("-o").arg(object);
     let output = command.output().map_err(|error| format!("clang could not be started: {error}"))?;
     if output.status.success() {

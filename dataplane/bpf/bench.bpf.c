@@ -25,10 +25,12 @@
 #include "parse.h"
 #include "guard.h"
 #include "classify.h"
+#include "count.h"
 #include "state.h"
 #include "fragment.h"
 #include "quoted.h"
 #include "events.h"
+#include "plain.h"
 #include "judge.h"
 
 #define HR_BULK 16384
@@ -85,7 +87,7 @@ struct {
 } hr_ref_count SEC(".maps");
 
 struct hr_bulk_run {
-    struct hr_half half;
+    u32 slot;
     u32 sum;
 };
 
@@ -103,9 +105,9 @@ static long hr_bulk_one(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
     struct hr_packet p = {};
     struct hr_found found = {};
-    struct hr_half half;
+    struct hr_half half = hr_half_of(run->slot);
 
-    if (!bulk || !hr_half_of(&half, run->half.slot))
+    if (!bulk)
         return 1;
     hr_bulk_packet(&p, bulk);
     hr_classify_inline(&half, &p, false, &found);
@@ -123,9 +125,9 @@ static long hr_random_classify(u32 index, struct hr_bulk_run *run) {
     struct hr_bulk *bulk = bpf_map_lookup_elem(&hr_bulk, &index);
     struct hr_packet p = {};
     struct hr_found found = {};
-    struct hr_half half;
+    struct hr_half half = hr_half_of(run->slot);
 
-    if (!bulk || !hr_half_of(&half, run->half.slot))
+    if (!bulk)
         return 1;
     hr_bulk_packet(&p, bulk);
     p.v6 = 0;
@@ -171,7 +173,7 @@ static long hr_random_reference(u32 index, struct hr_bulk_run *run) {
         (void)ctx;                                                                                                     \
         if (!count || !generation)                                                                                     \
             return 0;                                                                                                  \
-        run.half.slot = *generation & 1;                                                                               \
+        run.slot = *generation & 1;                                                                                    \
         bpf_loop(*count, body, &run, 0);                                                                               \
         return run.sum & 0xffff;                                                                                       \
     }
@@ -212,14 +214,12 @@ int hr_parse_classify(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_found found = {};
-    struct hr_half half;
-    u32 zero = 0;
-    struct hr_live *live = bpf_map_lookup_elem(&hr_live, &zero);
+    struct hr_half half = hr_half_of(hr_generation());
 
-    if (!live || !hr_bench_parse(ctx, &f, &p) || !hr_half_of(&half, live->generation))
+    if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
     hr_classify_inline(&half, &p, false, &found);
-    hr_count_rules(&f, half.slot, &found);
+    hr_count_rules(&f, bpf_get_smp_processor_id(), half.slot, &found);
     return hr_allows(&found) ? XDP_PASS : XDP_DROP;
 }
 

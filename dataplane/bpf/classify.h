@@ -6,7 +6,7 @@
 #ifndef HR_CLASSIFY_H
 #define HR_CLASSIFY_H
 
-/* The half of the image that a packet reads, and its half of the chunks and counters. */
+/* The half of the image that a packet reads, and its half of the chunks and counters: those of its generation. */
 struct hr_half {
     u32 *image;
     u32 slot;
@@ -71,20 +71,18 @@ static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr) {
     return entry & HR_ENTRY_BRANCH ? HR_INDEX_NONE : entry;
 }
 
-static __always_inline bool hr_half_of(struct hr_half *half, u32 slot) {
-    half->slot = slot & 1;
-    half->image = bpf_map_lookup_elem(&hr_image, &half->slot);
-    return half->image;
+static __always_inline struct hr_half hr_half_of(u32 generation) {
+    u32 slot = generation & 1;
+
+    return (struct hr_half){.image = slot ? HR_VALUE(HR_IMAGE_ODD) : HR_VALUE(HR_IMAGE_EVEN), .slot = slot};
 }
 
 /* Not static: the verifier then looks at it once, and not once for each way that leads here. */
 __noinline u32 hr_class6(u32 slot, u64 hi, u64 lo) {
-    struct hr_half at, *half = &at;
+    struct hr_half at = hr_half_of(slot), *half = &at;
     u32 entry, depth = 16;
     int i;
 
-    if (!hr_half_of(half, slot))
-        return HR_INDEX_NONE;
     entry = *HR_ENTRY(half->image, HR_ROOT6_AT, (u32)(hi >> 48));
 
     for (i = 0; i < HR_STEPS_V6_MAX; i++) {
@@ -149,11 +147,15 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port) {
 
 /* The verdict of one layer that has a say. */
 static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, u32 port) {
-    u32 index, *pair;
+    u32 index = subject[0], *pair;
 
+    if (index & HR_VERDICT_ONLY)
+        return HR_ELEMENT(image, VERDICTS, index, 16);
     index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
     if (index == HR_INDEX_NONE)
         index = *HR_ELEMENT(image, BASE, subject[0] + peer[3], 4);
+    if (index & HR_VERDICT_ONLY)
+        return HR_ELEMENT(image, VERDICTS, index, 16);
     pair = HR_ELEMENT(image, PAIRS, index, 16);
     index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
     if (index == HR_INDEX_NONE)
@@ -245,12 +247,9 @@ static __always_inline void hr_classify_inline(const struct hr_half *half, const
 
 /* For what is not the tuple of the packet itself. */
 __noinline int hr_classify(u32 slot, const struct hr_packet *p, bool reversed, struct hr_found *found) {
-    struct hr_half half;
+    struct hr_half half = hr_half_of(slot);
 
-    if (!p || !found)
-        return 0;
-    found->in.flags = HR_FLAG_BROKEN;
-    if (hr_half_of(&half, slot))
+    if (p && found)
         hr_classify_inline(&half, p, reversed, found);
     return 0;
 }

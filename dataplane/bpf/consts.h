@@ -30,10 +30,16 @@
 #define HR_TCP_SYN 0x02
 #define HR_TCP_RST 0x04
 #define HR_TCP_ACK 0x10
+/* The flags that are judged, and a bit for each set of them that can be: one of SYN, RST and ACK, and no FIN or RST
+ * beside SYN. */
+#define HR_TCP_JUDGED (HR_TCP_FIN | HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)
+#define HR_TCP_SOUND 0x00370034u
 
 /* IPv6 extension headers walked before the transport header. */
 #define HR_EXTENSIONS_MAX 6
 #define HR_VLAN_TAGS_MAX 2
+/* Offset of a quoted packet in the frame, in bytes: its longest IP header still ends below 0x400. */
+#define HR_QUOTED_AT_MAX 0x3c0
 
 /* An IPv4 address is kept as the IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). */
 #define HR_MAPPED 0x0000ffff00000000ULL
@@ -54,6 +60,7 @@
 #define HR_ENTRY_SKIP 0x40000000u
 #define HR_ENTRY_INDEX 0x3fffffffu
 #define HR_INDEX_NONE 0xffffffffu
+#define HR_VERDICT_ONLY 0x80000000u
 #define HR_STEPS_V4_MAX 4
 #define HR_STEPS_V6_MAX 28
 #define HR_PORT_BLOCK 65536
@@ -67,8 +74,10 @@
 #define HR_FLAG_TRIAL_LOG 32
 #define HR_FLAG_DECIDED 64
 #define HR_FLAG_TRIAL_DECIDED 128
-#define HR_FLAGS_ENFORCED (HR_FLAG_ALLOW | HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_CUT | HR_FLAG_DECIDED)
-#define HR_FLAGS_TRIAL (HR_FLAG_TRIAL_ALLOW | HR_FLAG_TRIAL_LOG | HR_FLAG_TRIAL_DECIDED)
+#define HR_FLAG_LIMIT 256
+#define HR_FLAG_TRIAL_LIMIT 512
+#define HR_FLAGS_ENFORCED (HR_FLAG_ALLOW | HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_CUT | HR_FLAG_DECIDED | HR_FLAG_LIMIT)
+#define HR_FLAGS_TRIAL (HR_FLAG_TRIAL_ALLOW | HR_FLAG_TRIAL_LOG | HR_FLAG_TRIAL_DECIDED | HR_FLAG_TRIAL_LIMIT)
 #define HR_FLAGS_DECIDED (HR_FLAG_DECIDED | HR_FLAG_TRIAL_DECIDED)
 /* Not in the tables: an index was out of range. */
 #define HR_FLAG_BROKEN 0x80000000u
@@ -77,9 +86,8 @@
 #define HR_SIDE_WORDS (HR_PART_WORDS * HR_LAYERS)
 #define HR_CLASS_WORDS (HR_SIDE_WORDS * 2)
 
-/* Bits of the guard's gate and of the anti-spoofing gate: powers of two. */
+/* Bits of each of the guard's gates: a power of two. */
 #define HR_GATE_BITS 65536
-#define HR_SPOOF_BITS 4096
 
 /* State is timed in ticks of 64 jiffies, so that 32 bits last for years. */
 #define HR_TICK_SHIFT 6

@@ -9,14 +9,22 @@
 /* A tick is about a quarter of a second. */
 #define HR_EVENTS_PER_TICK_MAX 256
 
-static __always_inline bool hr_may_tell(struct hr_telling *telling) {
+static __always_inline bool hr_may_tell(struct hr_cpu *cpu) {
     u32 tick = hr_tick();
 
-    if (telling->tick != tick) {
-        telling->tick = tick;
-        telling->told = 0;
+    if (cpu->tick != tick) {
+        cpu->tick = tick;
+        cpu->told = 0;
     }
-    return telling->told++ < HR_EVENTS_PER_TICK_MAX;
+    return cpu->told++ < HR_EVENTS_PER_TICK_MAX;
+}
+
+/* Whether an event would be lost; then it is counted as such. */
+static __always_inline bool hr_told_enough(struct hr_cpu *cpu) {
+    if (cpu->tick != hr_tick() || cpu->told < HR_EVENTS_PER_TICK_MAX)
+        return false;
+    cpu->lost++;
+    return true;
 }
 
 static __noinline int hr_describe(struct hr_event *event, const struct hr_packet *p, const struct hr_way *way,
@@ -44,18 +52,14 @@ static __noinline int hr_describe(struct hr_event *event, const struct hr_packet
 
 __noinline int hr_tell(const struct hr_packet *p, const struct hr_way *way, const struct hr_found *found, u32 reason,
                        u32 bytes) {
-    struct hr_telling *telling;
+    struct hr_cpu *cpu = hr_this_cpu();
     struct hr_event *event;
-    u32 zero = 0;
 
     if (!p || !way || !found)
         return 0;
-    telling = bpf_map_lookup_elem(&hr_telling, &zero);
-    if (!telling)
-        return 0;
-    event = hr_may_tell(telling) ? bpf_ringbuf_reserve(&hr_events, sizeof(*event), 0) : NULL;
+    event = hr_may_tell(cpu) ? bpf_ringbuf_reserve(&hr_events, sizeof(*event), 0) : NULL;
     if (!event) {
-        telling->lost++;
+        cpu->lost++;
         return 0;
     }
     hr_describe(event, p, way, found, reason);

@@ -18,18 +18,16 @@ static __always_inline u64 hr_pair_hash(const struct hr_packet *p) {
     return pair * 0x9e3779b97f4a7c15ULL;
 }
 
-static __always_inline u32 hr_pair_bit(u64 pair) {
-    return pair >> 48;
-}
-
 static __always_inline u32 hr_guard_bit(u64 pair, u8 match, u8 protocol, u16 port) {
     u64 hash = (pair ^ ((u64)match << 24 | (u64)protocol << 16 | port)) * 0xc2b2ae3d27d4eb4fULL;
 
     return hash >> 48;
 }
 
-static __always_inline u32 hr_spoof_bit(u64 hi, u64 lo) {
-    return ((lo ^ (hi << 7 | hi >> 57)) * 0x9e3779b97f4a7c15ULL) >> 52;
+static __always_inline u32 hr_far_bit(u64 hi, u64 lo) {
+    u32 fold = (u32)(lo ^ lo >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU;
+
+    return (fold * 0x9e3779b1U) >> 16;
 }
 
 /* The device to which a tagged packet belongs: a VLAN of the device that saw it, if that is one that is known. */
@@ -63,13 +61,20 @@ __noinline int hr_guard_exact(const struct hr_packet *p, u16 port, u8 hook_match
     return value && (!value->ttl || value->ttl == p->ttl);
 }
 
-static __always_inline bool hr_bit(const u64 *words, u32 bit, u32 bits) {
-    return words[(bit >> 6) & (bits / 64 - 1)] >> (bit & 63) & 1;
+static __always_inline bool hr_bit(const u64 *words, u32 bit) {
+    return words[(bit >> 6) & (HR_GATE_BITS / 64 - 1)] >> (bit & 63) & 1;
+}
+
+/* Whether the far end may be one of which the guard or anti-spoofing knows. */
+static __always_inline bool hr_far_known(const struct hr_gate *gate, const struct hr_packet *p, u8 hook) {
+    u64 hi = hook == HR_INGRESS ? p->src_hi : p->dst_hi, lo = hook == HR_INGRESS ? p->src_lo : p->dst_lo;
+
+    return hr_bit(gate->far, hr_far_bit(hi, lo));
 }
 
 static __always_inline bool hr_guard_one(const struct hr_gate *gate, const struct hr_packet *p, u64 pair, u8 hook,
                                          u8 match, u16 port) {
-    return hr_bit(gate->guard, hr_guard_bit(pair, match, p->protocol, port), HR_GATE_BITS) &&
+    return hr_bit(gate->guard, hr_guard_bit(pair, match, p->protocol, port)) &&
            hr_guard_exact(p, port, hook << 4 | match);
 }
 
@@ -124,8 +129,6 @@ __noinline int hr_joiner(const struct hr_packet *p, u8 hook, bool probe) {
 static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct hr_packet *p, u8 hook) {
     u64 pair = hr_pair_hash(p);
 
-    if (!hr_bit(gate->pair, hr_pair_bit(pair), HR_GATE_BITS))
-        return false;
     if (p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP) {
         if (hr_guard_one(gate, p, pair, hook, HR_MATCH_DST, p->dport))
             return true;
@@ -139,49 +142,9 @@ static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct 
     return hr_guard_one(gate, p, pair, hook, HR_MATCH_ANY, 0);
 }
 
-/* The hash of the addresses of an untagged packet that can only be for the guard by its pair of addresses: TCP of IPv4
- * or IPv6, with any options, also in fragments. False: look closer. */
-static __always_inline bool hr_plain_pair(const struct hr_frame *f, u64 *pair) {
-    struct hr_packet p = {};
-    struct ethhdr *eth = f->data;
-
-    if ((void *)(eth + 1) > f->end || f->vid)
-        return false;
-    if (eth->h_proto == bpf_htons(HR_ETH_IP4)) {
-        struct iphdr *ip = (void *)(eth + 1);
-
-        if ((void *)(ip + 1) > f->end || ip->protocol != HR_TCP)
-            return false;
-        p.src_lo = HR_MAPPED | bpf_ntohl(ip->saddr);
-        p.dst_lo = HR_MAPPED | bpf_ntohl(ip->daddr);
-    } else if (eth->h_proto == bpf_htons(HR_ETH_IP6)) {
-        struct ipv6hdr *ip = (void *)(eth + 1);
-
-        if ((void *)(ip + 1) > f->end || ip->nexthdr != HR_TCP)
-            return false;
-        hr_addresses6(&p, ip);
-    } else {
-        return false;
-    }
-    *pair = hr_pair_hash(&p);
-    return true;
-}
-
-/* Whether a packet is none for the guard, told from its addresses alone. */
-static __always_inline bool hr_plainly_no_sync_flow(const struct hr_frame *f) {
-    struct hr_gate *gate;
-    u32 zero = 0;
-    u64 pair;
-
-    if (!hr_plain_pair(f, &pair))
-        return false;
-    gate = bpf_map_lookup_elem(&hr_gate, &zero);
-    return gate && !hr_bit(gate->pair, hr_pair_bit(pair), HR_GATE_BITS);
-}
-
 /* HR_GUARD, HR_JOIN, HR_LINK_SUPPORT, or HR_NONE: not for the guard to say. */
 static __always_inline u32 hr_ask_guard(const struct hr_gate *gate, const struct hr_packet *p, u8 hook, bool probe) {
-    if (hr_guarded(gate, p, hook))
+    if (hr_far_known(gate, p, hook) && hr_guarded(gate, p, hook))
         return HR_GUARD;
     if (p->protocol == HR_TCP)
         return HR_NONE;
@@ -204,7 +167,7 @@ __noinline int hr_lives_elsewhere(const struct hr_packet *p) {
 
 /* A member's source address on an interface where that member does not live. */
 static __always_inline bool hr_spoofed(const struct hr_gate *gate, const struct hr_packet *p) {
-    return hr_bit(gate->spoof, hr_spoof_bit(p->src_hi, p->src_lo), HR_SPOOF_BITS) && hr_lives_elsewhere(p);
+    return hr_far_known(gate, p, HR_INGRESS) && hr_lives_elsewhere(p);
 }
 
 #endif

@@ -22,10 +22,12 @@
 #include "parse.h"
 #include "guard.h"
 #include "classify.h"
+#include "count.h"
 #include "state.h"
 #include "fragment.h"
 #include "quoted.h"
 #include "events.h"
+#include "plain.h"
 #include "judge.h"
 
 /* Bytes of a packet that must be linear to be judged; longer chains of headers are pulled up to this. */
@@ -42,9 +44,12 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
     f->hook = HR_INGRESS;
 }
 
-static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
+static __always_inline void hr_linear(struct __sk_buff *skb) {
     if (skb->data_end - skb->data < HR_LINEAR && skb->len > skb->data_end - skb->data)
         bpf_skb_pull_data(skb, skb->len < HR_LINEAR ? skb->len : HR_LINEAR);
+}
+
+static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
     f->data = hr_pointer(skb->data);
     f->end = hr_pointer(skb->data_end);
     f->ctx = skb;
@@ -55,24 +60,51 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
     f->hook = hook;
 }
 
-static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags) {
-    struct hr_frame f = {.ifindex = ctx->ingress_ifindex, .probe = 0};
+/* With a frame of its own, so that the one of the straight line stays in registers. */
+static __always_inline u32 hr_closely_xdp(struct xdp_md *ctx, u32 generation, bool frags) {
+    struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
 
     hr_frame_xdp(&f, ctx, frags);
-    return hr_judge(&f) < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
+    return hr_judge(&f, generation);
+}
+
+static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags) {
+    u32 generation = hr_generation(), reason;
+    struct hr_found found = {};
+    struct hr_frame f = {};
+
+    hr_frame_xdp(&f, ctx, frags);
+    reason = hr_judge_plain(&f, generation, &found);
+    if (!reason)
+        reason = hr_closely_xdp(ctx, generation, frags);
+    return reason < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
+}
+
+static __always_inline u32 hr_closely_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
+    struct hr_frame f = {.ifindex = skb->ifindex};
+
+    hr_linear(skb);
+    hr_frame_skb(&f, skb, hook);
+    return hr_judge(&f, generation);
 }
 
 static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook) {
-    struct hr_frame f = {.ifindex = skb->ifindex, .probe = 0};
+    u32 generation = hr_generation(), reason;
+    struct hr_found found = {};
+    struct hr_frame f = {};
 
     hr_frame_skb(&f, skb, hook);
+    reason = hr_judge_plain(&f, generation, &found);
+    if (!reason)
+        reason = hr_closely_skb(skb, generation, hook);
     /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
-    return hr_judge(&f) < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+    return reason < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.probe = 1};
 
+    hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
     return hr_ask(&f);
 }
@@ -98,27 +130,32 @@ int hr_egress(struct __sk_buff *skb) {
     return hr_run_skb(skb, HR_EGRESS);
 }
 
-/*
- * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
- * packet goes on and meets no other program. It reads no map of policy.
- */
-static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook) {
-    struct hr_frame f = {.ifindex = skb->ifindex, .probe = 0};
-    struct hr_packet p = {};
+static __always_inline int hr_guard_closely(struct __sk_buff *skb, u8 hook) {
+    struct hr_frame f = {.ifindex = skb->ifindex};
+    struct hr_packet p = {.ifindex = skb->ifindex};
     u32 reason;
 
+    hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
-    if (hr_plainly_no_sync_flow(&f))
-        return TC_ACT_UNSPEC;
-    p.ifindex = f.ifindex;
     p.vid = f.vid;
     if (!hr_parse(&p, &f))
         return TC_ACT_UNSPEC;
     reason = hr_before_policy(&f, &p);
     if (!reason || reason == HR_SPOOFED)
         return TC_ACT_UNSPEC;
-    hr_count_reason(&f, reason);
+    hr_count_reason(&f, hr_this_cpu(), reason);
     return TC_ACT_OK;
+}
+
+/*
+ * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
+ * packet goes on and meets no other program. It reads no map of policy.
+ */
+static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook) {
+    struct hr_frame f = {};
+
+    hr_frame_skb(&f, skb, hook);
+    return hr_plainly_unguarded(&f) ? TC_ACT_UNSPEC : hr_guard_closely(skb, hook);
 }
 
 SEC("classifier")

@@ -3,49 +3,19 @@
 #ifndef HR_JUDGE_H
 #define HR_JUDGE_H
 
-static __always_inline void hr_add(struct hr_count *count, const struct hr_frame *f) {
-    count->packets += f->packets;
-    count->bytes += f->len;
-}
-
-static __always_inline void hr_count_reason(const struct hr_frame *f, u32 reason) {
-    u32 cpu = bpf_get_smp_processor_id();
-    struct hr_cpu_reasons *reasons = bpf_map_lookup_elem(&hr_reasons, &cpu);
-
-    if (reasons)
-        hr_add(&reasons->count[f->hook][reason & (HR_REASONS - 1)], f);
-}
-
-static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule) {
-    hr_add(rules + HR_CUT(rule, HR_RULES_MASK), f);
-}
-
-static __always_inline void hr_count_rules(const struct hr_frame *f, u32 slot, const struct hr_found *found) {
-    u32 key = bpf_get_smp_processor_id() * 2 + slot;
-    struct hr_count *rules = bpf_map_lookup_elem(&hr_rules, &key);
-
-    if (!rules)
-        return;
-    hr_count_rule(f, rules, found->in.rule);
-    if (found->out.rule != found->in.rule)
-        hr_count_rule(f, rules, found->out.rule);
-}
-
 /* Guard: everything before policy. HR_NONE: policy has to say. */
 static __always_inline u32 hr_before_policy(const struct hr_frame *f, const struct hr_packet *p) {
-    struct hr_gate *gate;
-    u32 zero = 0, reason;
+    const struct hr_gate *gate = HR_VALUE(HR_GATE);
+    u32 reason;
 
-    gate = bpf_map_lookup_elem(&hr_gate, &zero);
-    if (!gate)
-        return HR_NONE;
     if (!p->problem) {
         if (p->frag == HR_FRAG_LATER)
-            return hr_fragment_follow(p, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
-        reason = hr_ask_guard(gate, p, f->hook, f->probe);
+            reason = hr_fragment_follow(p, f->hook, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
+        else
+            reason = hr_ask_guard(gate, p, f->hook, f->probe);
         if (reason) {
-            if (p->frag && !f->probe)
-                hr_fragment_remember(p, 0, true, true);
+            if (p->frag == HR_FRAG_FIRST && !f->probe)
+                hr_fragment_remember(p, 0, f->hook, true, true);
             return reason;
         }
     }
@@ -112,27 +82,25 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
         return reason;
     if (p->problem)
         return p->problem;
-    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, false) : HR_NONE;
+    return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, f->hook, false) : HR_NONE;
 }
 
-/* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the caller. */
-static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struct hr_found *found) {
+/* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the program. */
+static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, struct hr_found *found) {
     struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
     struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
-    struct hr_half half;
+    struct hr_half half = hr_half_of(generation);
     u32 reason;
 
     if (!hr_parse(&p, f))
         return HR_NOT_IP;
     reason = hr_judge_early(f, &way, &p);
     if (!reason) {
-        if (!hr_half_of(&half, way.slot))
-            return HR_BROKEN_TABLE;
         reason = hr_by_policy(f, &half, &way, &p, found);
         if (!f->probe) {
-            hr_count_rules(f, way.slot, found);
+            hr_count_rules(f, bpf_get_smp_processor_id(), way.slot, found);
             if (p.frag)
-                hr_fragment_remember(&p, generation, reason < HR_DROP_FIRST, false);
+                hr_fragment_remember(&p, generation, f->hook, reason < HR_DROP_FIRST, false);
         }
     }
     if (!f->probe && hr_telling_of(&p, found, reason))
@@ -140,18 +108,20 @@ static __always_inline u32 hr_judge_at(struct hr_frame *f, u32 generation, struc
     return reason;
 }
 
-static __always_inline u32 hr_judge(struct hr_frame *f) {
-    struct hr_found found = {};
-    u32 zero = 0, reason;
-    struct hr_live *live = bpf_map_lookup_elem(&hr_live, &zero);
+/* The generation that a packet sees (G6): the word is read once. 0 also where everything passes by order. */
+static __always_inline u32 hr_generation(void) {
+    struct hr_live *live = HR_VALUE(HR_LIVE);
 
-    if (!live)
-        return HR_NO_POLICY;
-    if (live->disarmed)
-        reason = HR_DISARMED;
-    else
-        reason = hr_judge_at(f, *(volatile u32 *)&live->generation, &found);
-    hr_count_reason(f, reason);
+    return live->disarmed ? 0 : *(volatile u32 *)&live->generation;
+}
+
+/* Everything but the straight line of plain.h. */
+static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
+    struct hr_live *live = HR_VALUE(HR_LIVE);
+    struct hr_found found = {};
+    u32 reason = !generation && live->disarmed ? HR_DISARMED : hr_judge_closely(f, generation, &found);
+
+    hr_count_reason(f, hr_this_cpu(), reason);
     return reason;
 }
 
@@ -164,7 +134,9 @@ static __always_inline u32 hr_ask(struct hr_frame *f) {
     if (!probe)
         return HR_NONE;
     f->ifindex = probe->ifindex;
-    probe->reason = hr_judge_at(f, probe->generation, &found);
+    probe->reason = hr_judge_plain(f, probe->generation, &found);
+    if (!probe->reason)
+        probe->reason = hr_judge_closely(f, probe->generation, &found);
     probe->in_rule = found.in.rule;
     probe->out_rule = found.out.rule;
     probe->flags = found.in.flags << 8 | found.out.flags;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The maps. All are pinned and outlive the process. Sizes given here are placeholders: userspace sets them from its
- * TableSizes. Memory-mapped arrays are written by userspace with plain stores; the hash maps by system calls.
+ * TableSizes. Memory-mapped arrays are written by userspace with plain stores; the hash maps by system calls. An array
+ * with one value is read through HR_VALUE (settings.h), without a look-up.
  */
 #ifndef HR_MAPS_H
 #define HR_MAPS_H
@@ -25,17 +26,25 @@ struct {
 } hr_meta SEC(".maps");
 
 /*
- * Key: half. The value is every table, laid out as the settings say: one look-up a packet, then plain loads that do not
- * wait for a look-up each. Its real value size is set when userspace creates the map. Only the idle half is ever
- * written.
+ * Key 0. The value is every table of the half of even generations, laid out as the settings say. Its real value size is
+ * set when userspace creates the map. Only the idle half is ever written.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 2);
+    __uint(max_entries, 1);
     __type(key, u32);
     __type(value, u64);
-} hr_image SEC(".maps");
+} hr_image_even SEC(".maps");
+
+/* The same for odd generations. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, u32);
+    __type(value, u64);
+} hr_image_odd SEC(".maps");
 
 /* Key: half * HR_CHUNKS_MAX + chunk, where chunks are not inside the image. */
 struct {
@@ -58,14 +67,15 @@ struct {
     __type(value, u64);
 } hr_rules SEC(".maps");
 
-/* Key: cpu. Written by programs, each on its own CPU. */
+/* Key 0. The value is a struct hr_cpu for each CPU, and its real size is set when userspace creates the map. Written by
+ * programs, each on its own CPU. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, 1);
     __type(key, u32);
-    __type(value, struct hr_cpu_reasons);
-} hr_reasons SEC(".maps");
+    __type(value, struct hr_cpu);
+} hr_cpus SEC(".maps");
 
 /* Key 0. Written by userspace: bits are set before an entry is added and cleared after it was removed. */
 struct {
@@ -155,14 +165,6 @@ struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 1 << 20);
 } hr_events SEC(".maps");
-
-/* Key 0, each CPU its own. */
-struct {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, u32);
-    __type(value, struct hr_telling);
-} hr_telling SEC(".maps");
 
 /* Key 0. Question and answer of the probe programs; never touched by the live ones. */
 struct {

@@ -32,6 +32,7 @@ struct hr_packet {
     u16 vid;
     u16 frag_start; /* offset of a later fragment, in bytes */
     u16 at;         /* offset of the transport header in the frame */
+    u16 frag_len;   /* bytes of the datagram that a fragment carries, IPv6 extension headers behind its own included */
     u8 protocol;
     u8 v6;
     u8 ttl;
@@ -49,10 +50,14 @@ static __always_inline void *hr_pointer(u64 word) {
     return (void *)word;
 }
 
-/* Bytes from `at` on, or NULL if the frame ends before `size` of them. */
+/* Bytes from `at` on, or NULL if the frame ends before `size` of them. The mask is written out, for the compiler knows
+ * that `at` is small and would drop it; the verifier of Linux 6.1 forgets that on branches that are never taken. */
 static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size) {
-    void *p = data + (at & 0x3ff);
+    void *p;
 
+    if (!__builtin_constant_p(at))
+        HR_MASK(at, 0x3ff);
+    p = data + at;
     if (p + size > end)
         return NULL;
     return p;

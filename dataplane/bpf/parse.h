@@ -32,9 +32,21 @@ static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type) {
     }
 }
 
+/* What is judged of a TCP header beside its ports. */
+static __always_inline void hr_judge_tcp(struct hr_packet *p, const struct tcphdr *tcp) {
+    u32 header = tcp->doff * 4;
+
+    p->flags = ((u8 *)tcp)[13];
+    if (header < sizeof(*tcp))
+        p->problem = HR_BAD_HEADER;
+    else if (header > p->payload)
+        p->problem = p->frag ? HR_TINY_FRAGMENT : HR_BAD_LENGTH;
+    else if (!(HR_TCP_SOUND >> (p->flags & HR_TCP_JUDGED) & 1))
+        p->problem = HR_BAD_TCP_FLAGS;
+}
+
 static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *end) {
     struct tcphdr *tcp = hr_bytes(data, end, p->at, sizeof(*tcp));
-    u32 header;
 
     if (!tcp) {
         p->problem = HR_TRUNCATED;
@@ -42,15 +54,7 @@ static __always_inline void hr_parse_tcp(struct hr_packet *p, void *data, void *
     }
     p->sport = bpf_ntohs(tcp->source);
     p->dport = bpf_ntohs(tcp->dest);
-    p->flags = ((u8 *)tcp)[13];
-    header = tcp->doff * 4;
-    if (header < sizeof(*tcp))
-        p->problem = HR_BAD_HEADER;
-    else if (header > p->payload)
-        p->problem = p->frag ? HR_TINY_FRAGMENT : HR_BAD_LENGTH;
-    else if (!(p->flags & (HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)) ||
-             ((p->flags & HR_TCP_SYN) && (p->flags & (HR_TCP_FIN | HR_TCP_RST))))
-        p->problem = HR_BAD_TCP_FLAGS;
+    hr_judge_tcp(p, tcp);
 }
 
 static __always_inline void hr_parse_udp(struct hr_packet *p, void *data, void *end) {
@@ -172,6 +176,7 @@ static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f
         p->frag = offset & 0x1fff ? HR_FRAG_LATER : HR_FRAG_FIRST;
         p->frag_start = (offset & 0x1fff) << 3;
         p->frag_id = bpf_ntohs(ip->id);
+        p->frag_len = p->payload;
         if ((offset & 0x1fff) * 8 + p->payload > 0xffff)
             p->problem = HR_BAD_LENGTH;
         if (p->problem)
@@ -210,6 +215,12 @@ static __always_inline bool hr_extension(struct hr_packet *p, void *data, void *
         }
         /* RFC 6946: offset 0 and nothing to follow is a whole packet. */
         if (offset || more) {
+            if (offset + p->payload > 0xffff + 8) {
+                p->problem = HR_BAD_LENGTH;
+                return false;
+            }
+            /* What is behind this header is what a later fragment can overwrite, further extension headers too. */
+            p->frag_len = p->payload - 8;
             p->frag = offset ? HR_FRAG_LATER : HR_FRAG_FIRST;
             p->frag_start = offset;
             p->frag_id = (u32)header[4] << 24 | (u32)header[5] << 16 | (u32)header[6] << 8 | header[7];
@@ -248,8 +259,6 @@ static __noinline int hr_walk_extensions(struct hr_packet *p, void *data, void *
         p->problem = HR_EXTENSION_CHAIN;
     else if (hr_unknown_extension(p->protocol))
         p->problem = HR_UNKNOWN_EXTENSION;
-    else if (p->frag && (u32)p->payload + p->frag_start > 0xffff)
-        p->problem = HR_BAD_LENGTH;
     return 0;
 }
 

@@ -74,6 +74,9 @@ static __always_inline bool hr_quoted_ip6(struct hr_packet *q, void *data, void 
 
 /* Fills q with the quoted packet. False: nothing that can be judged is quoted. */
 static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q, void *data, void *end) {
+    /* hr_bytes cuts offsets: from further on, the quoted ports would be read from the head of this very frame. */
+    if (p->at + 8 > HR_QUOTED_AT_MAX)
+        return false;
     q->at = p->at + 8;
     if (!(p->v6 ? hr_quoted_ip6(q, data, end) : hr_quoted_ip4(q, data, end)))
         return false;

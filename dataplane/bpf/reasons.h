@@ -33,8 +33,8 @@ enum hr_reason {
     HR_BAD_TCP_FLAGS = 38,     /* SYN+FIN, SYN+RST, or none of SYN, ACK and RST */
     HR_TINY_FRAGMENT = 39,     /* first fragment without the whole transport header */
     HR_FRAGMENT_OVERLAP = 40,  /* later fragment that would overwrite the first */
-    HR_FRAGMENT_UNKNOWN = 41,  /* later fragment whose first was not seen */
-    HR_FRAGMENT_DENIED = 42,   /* later fragment of a first fragment that was dropped */
+    HR_FRAGMENT_UNKNOWN = 41,  /* later fragment whose first was not seen, or was dropped */
+    HR_FRAGMENT_DENIED = 42,   /* later fragment of a datagram of which another first fragment was dropped */
     HR_EXTENSION_CHAIN = 43,   /* more IPv6 extension headers than are walked, or one out of place */
     HR_UNKNOWN_EXTENSION = 44, /* IPv6 extension header that is not known */
     HR_ROUTING_HEADER = 45,    /* IPv6 routing header of type 0 (RFC 5095) */

@@ -27,6 +27,7 @@ enum hr_setting {
     HR_VBASE_AT,
     HR_VCELLS_AT,
     HR_VERDICTS_AT,
+    HR_LIMITS_AT,
     HR_CHUNKS_MASK,
     HR_SKIPS_MASK,
     HR_CLASSES_MASK,
@@ -36,14 +37,37 @@ enum hr_setting {
     HR_VBASE_MASK,
     HR_VCELLS_MASK,
     HR_VERDICTS_MASK,
+    HR_LIMITS_MASK,
     HR_RULES_MASK,
+    HR_CPUS_MASK,     /* CPUs that there may be, up to a power of two, less one */
     HR_CHUNKS_INSIDE, /* 1: the chunks are in hr_image; 0: in hr_chunks, on kernels that know no values above 4 MiB */
     HR_SETTINGS,
+};
+
+/* Maps of one value, whose address userspace writes into the instructions in the same way (src/settings.rs). */
+#define HR_VALUE_MARK 0x7e580000
+
+enum hr_value {
+    HR_LIVE,
+    HR_GATE,
+    HR_TIMEOUTS,
+    HR_CPUS,
+    HR_IMAGE_EVEN,
+    HR_IMAGE_ODD,
+    HR_VALUES,
 };
 
 #ifdef HR_NATIVE
 #include "native/settings.h"
 #else
+
+/* The value of a map. */
+#define HR_VALUE(map)                                                                                                  \
+    ({                                                                                                                 \
+        void *hr_at;                                                                                                   \
+        asm("%0 = %1 ll" : "=r"(hr_at) : "i"(HR_VALUE_MARK + (map)));                                                  \
+        hr_at;                                                                                                         \
+    })
 
 /* The value of a setting. */
 #define HR_SET(setting)                                                                                                \
@@ -68,6 +92,9 @@ enum hr_setting {
         asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                \
         hr_table;                                                                                                      \
     })
+
+/* Cuts a small number in an instruction that the compiler cannot drop. */
+#define HR_MASK(number, mask) asm("%0 &= %1" : "+w"(number) : "i"(mask))
 
 #endif /* HR_NATIVE */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * State is asked last, and only for a packet that classification refuses (or lets pass only because a policy observes).
- * What arrives makes no entry but for mid-flow segments after a fail-over; so a flood cannot fill the table.
+ * What arrives makes no entry but for rules that keep their flows; so a flood cannot fill the table (ADR 0016).
  */
 #ifndef HR_STATE_H
 #define HR_STATE_H
@@ -93,11 +93,9 @@ static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_f
 }
 
 static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr_packet *p, u32 tick) {
-    u32 zero = 0, limit;
-    struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
+    const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
+    u32 limit;
 
-    if (!t)
-        return false;
     if (p->protocol == HR_TCP)
         limit = flow->closing ? t->tcp_closing : flow->answered ? t->tcp : t->tcp_opening;
     else if (p->protocol == HR_UDP)
@@ -108,10 +106,9 @@ static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr
 }
 
 static __always_inline bool hr_pickup_on(void) {
-    u32 zero = 0;
-    struct hr_timeouts *t = bpf_map_lookup_elem(&hr_timeouts, &zero);
+    const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
 
-    return t && t->pickup;
+    return t->pickup;
 }
 
 static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {
@@ -181,7 +178,8 @@ static __always_inline bool hr_enough(const struct hr_way *way, const struct hr_
     return way->observed ? hr_allows(found) && hr_allows_trial(found) : hr_allows(found);
 }
 
-/* 5a: leaving as the answer to an allowed inbound flow: no state. 5c: picked up mid-flow: makes an entry. */
+/* 5a: leaving as the answer to an allowed inbound flow. 5c: picked up mid-flow. Both need no state, for the reversed
+ * tuple says yes to the next packet too; only a rule that keeps its flows wants an entry. */
 __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     struct hr_found reversed = {};
 
@@ -194,14 +192,14 @@ __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p
     found->out.rule = reversed.out.rule;
     if (way->hook == HR_EGRESS)
         return HR_REPLY;
-    if (!way->probe) {
+    if (!way->probe && hr_keeps(&reversed)) {
         struct hr_flow flow = {
             .generation = way->generation,
             .seen = hr_tick(),
             .in_rule = reversed.in.rule,
             .out_rule = reversed.out.rule,
             .opener_is_b = !hr_source_is_b(p),
-            .keep = hr_keeps(&reversed),
+            .keep = 1,
             .answered = 1,
             .closing = !!(p->flags & (HR_TCP_FIN | HR_TCP_RST)),
         };

@@ -22,7 +22,7 @@ struct hr_meta {
     u64 revision;
     u32 generation;
     u32 rules;     /* counters in use */
-    u32 words[12]; /* length of each table, in the order of the image */
+    u32 words[14]; /* length of each table, in the order of the image; the last one is not used */
     u8 digest[32];
 };
 
@@ -36,19 +36,23 @@ struct hr_count {
     u64 bytes;
 };
 
-/* The counters of reasons of one CPU. */
-struct hr_cpu_reasons {
+/* What a CPU counts, and what it may still tell in this tick; whole cache lines, for no other CPU writes here. */
+struct hr_cpu {
     struct hr_count count[HR_HOOKS][HR_REASONS];
+    u64 lost; /* events that could not be told */
+    u32 tick;
+    u32 told;
+    u64 pad[6];
 };
 
 /*
  * Answers "could this be in the hash map" with one bit, so that a packet that is no sync flow pays no hash look-up:
- * first by the pair of addresses, then by all that an entry matches.
+ * first by the address of the far end (of a guard entry, or of a member that could be spoofed), then by all that an
+ * entry matches.
  */
 struct hr_gate {
-    u64 pair[HR_GATE_BITS / 64];
+    u64 far[HR_GATE_BITS / 64];
     u64 guard[HR_GATE_BITS / 64];
-    u64 spoof[HR_SPOOF_BITS / 64];
     u32 join_port; /* 0: nobody may join */
     u32 pad;
 };
@@ -126,6 +130,8 @@ struct hr_fragment_key {
     u64 src_hi, src_lo, dst_hi, dst_lo;
     u32 id;
     u32 protocol;
+    u32 device; /* of a sync flow, where its first fragment was; 0 and 0: judged by policy */
+    u32 hook;
 };
 
 struct hr_fragment {
@@ -153,13 +159,6 @@ struct hr_event {
     u8 tcp_flags;
     u8 logged; /* a rule asks for it; otherwise it was refused or observed */
     u8 pad[6];
-};
-
-/* What a CPU may still tell in this tick, and what it could not. */
-struct hr_telling {
-    u64 lost;
-    u32 tick;
-    u32 told;
 };
 
 /* A question to the probe programs, and their answer. */

@@ -2,16 +2,16 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Words of one slot's table lengths: one for each of [`policy::image::TABLES`].
-pub(crate) const TABLES: usize = 12;
+use policy::Direction;
+
+/// Words of one slot's table lengths: one for each of [`policy::image::TABLES`], and one more so that nothing is padded.
+pub(crate) const LENGTHS: usize = 14;
 /// Reasons that have a counter.
 pub(crate) const REASONS: usize = 64;
 /// Hooks that have counters: ingress and egress.
 pub(crate) const HOOKS: usize = 2;
 /// 64-bit words of each of the guard's gates.
 pub(crate) const GATE_WORDS: usize = 65_536 / 64;
-/// 64-bit words of the anti-spoofing gate.
-pub(crate) const GATE_SPOOF_WORDS: usize = 4_096 / 64;
 
 macro_rules! shared {
     ($($(#[$doc:meta])* struct $name:ident = $c:literal { $($field:ident: $ty:ty,)* })*) => {
@@ -37,11 +37,11 @@ shared! {
     /// The word that decides everything.
     struct Live = "hr_live" { generation: u32, disarmed: u32, }
     /// What must be found again after a restart, for each half.
-    struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; TABLES], digest: [u8; 32], }
+    struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; LENGTHS], digest: [u8; 32], }
     /// A counter.
     struct Count = "hr_count" { packets: u64, bytes: u64, }
     /// One bit for each entry that a hash map might have.
-    struct Gate = "hr_gate" { pair: [u64; GATE_WORDS], guard: [u64; GATE_WORDS], spoof: [u64; GATE_SPOOF_WORDS], join_port: u32, pad: u32, }
+    struct Gate = "hr_gate" { far: [u64; GATE_WORDS], guard: [u64; GATE_WORDS], join_port: u32, pad: u32, }
     /// A sync flow.
     struct GuardKey = "hr_guard_key" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, port: u16, protocol: u8, hook_match: u8,
@@ -67,8 +67,8 @@ shared! {
         time_ns: u64, src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, bytes: u32, generation: u32, in_rule: u32,
         out_rule: u32, sport: u16, dport: u16, protocol: u8, v6: u8, hook: u8, reason: u8, tcp_flags: u8, logged: u8, pad: [u8; 6],
     }
-    /// What a processor may still tell, and what it could not.
-    struct Telling = "hr_telling" { lost: u64, tick: u32, told: u32, }
+    /// What a processor counts, and what it may still tell.
+    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, tick: u32, told: u32, pad: [u64; 6], }
     /// A tuple to classify in bulk, and the answer.
     struct Bulk = "hr_bulk" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, dport: u16, protocol: u8, v6: u8, in_flags: u32, out_flags: u32,
@@ -78,6 +78,13 @@ shared! {
     struct Probe = "hr_probe" {
         ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, flags: u32, pad: [u32; 2], jiffies: u64,
         clock_ns: u64,
+    }
+}
+
+impl GuardKey {
+    /// Where the entry holds.
+    pub(crate) fn direction(&self) -> Direction {
+        if self.hook_match >> 4 == 0 { Direction::Ingress } else { Direction::Egress }
     }
 }
 

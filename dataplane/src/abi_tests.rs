@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::layouts;
-use crate::btf_test_reader::structs_of;
+use crate::btf::Btf;
 
 #[test]
 fn structs_are_those_of_the_object() {
-    let there: BTreeMap<String, (usize, BTreeMap<String, usize>)> = structs_of(crate::testing::OBJECT);
+    let there: BTreeMap<String, (usize, BTreeMap<String, usize>)> = Btf::of(crate::testing::OBJECT).structs();
     for (name, size, fields) in layouts() {
         let (size_there, fields_there) = there.get(name).unwrap_or_else(|| panic!("the object has no struct {name}"));
         assert_eq!(size, *size_there, "size of {name}");

@@ -5,13 +5,16 @@
 //! XDP and under clsact one program does both, the guard first.
 
 mod clsact;
+mod filters;
+mod forward;
 mod site;
 
-use std::{os::fd::OwnedFd, path::PathBuf};
+use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
 
 use policy::{Direction, LocalInterface};
 
-use self::site::Site;
+pub(crate) use self::forward::bring_forward;
+use self::{filters::Place, site::Site};
 use crate::{
     enforcer::{Attachment, Hook, HookState, HookStatus, TcMode, XdpMode},
     error::AttachError,
@@ -28,7 +31,7 @@ pub(crate) struct Attached {
     pub(crate) attachment: Attachment,
     /// The policy's program; and under TCX the guard's. None under clsact, where the kernel has no links.
     links: Vec<OwnedFd>,
-    /// The programs' numbers under TCX, in the order in which packets meet them.
+    /// The programs' numbers under TCX, in the order in which packets meet them; under clsact that of the one.
     programs: Vec<u32>,
     /// Something was not there before, and was made.
     pub(crate) fresh: bool,
@@ -98,7 +101,10 @@ fn xdp_pin(mode: Attachment) -> (&'static str, LinkKind) {
 fn by_traffic_control(site: &mut Site<'_>, direction: Direction, mode: TcMode) -> Result<Attached, AttachError> {
     if mode == TcMode::Clsact || !tcx_supported(site.interface) {
         let fresh = clsact::attach(site.object, site.interface, direction)?;
-        return Ok(site.attached(direction, Attachment::Clsact, Vec::new(), fresh));
+        let program = site.object.program_fd(Tcx::of(direction).policy).and_then(sys::object_id);
+        let programs = vec![program.map_err(|error| site::fault("filter", site.interface, "clsact", &error))?];
+        let attached = site.attached(direction, Attachment::Clsact, Vec::new(), fresh);
+        return Ok(Attached { programs, ..attached });
     }
     let tcx = Tcx::of(direction);
     let adopted = (site.adopt(tcx.policy, tcx.policy_pin), site.adopt(tcx.guard, tcx.guard_pin));
@@ -164,16 +170,73 @@ impl Attached {
                 return Err("somebody detached it, or the interface is gone".to_owned());
             }
         }
-        if self.shadowed() { Err("another program was put before it".to_owned()) } else { Ok(()) }
+        match self.attachment {
+            Attachment::Tcx if self.behind_others() => Err("another program was put before it".to_owned()),
+            Attachment::Clsact => self.filter_in_place(),
+            _ => Ok(()),
+        }
     }
 
-    /// Whether a foreign program comes before ours under TCX: it may let packets pass that ours never see.
+    /// Whether a foreign program comes before ours under traffic control: it may let packets pass that ours never see.
     pub(crate) fn shadowed(&self) -> bool {
-        if self.attachment != Attachment::Tcx {
-            return false;
+        match self.attachment {
+            Attachment::Tcx => self.behind_others(),
+            Attachment::Clsact => {
+                matches!(clsact::place(self.hook, self.program()), Ok(Place::Behind { .. }))
+            }
+            _ => false,
         }
+    }
+
+    fn behind_others(&self) -> bool {
         let Ok(there) = sys::tcx_programs(self.hook.ifindex, Tcx::of(self.hook.direction).kind) else { return false };
         !there.starts_with(&self.programs) && self.programs.iter().all(|ours| there.contains(ours))
+    }
+
+    fn filter_in_place(&self) -> Result<(), String> {
+        match clsact::place(self.hook, self.program()).map_err(|error| error.to_string())? {
+            Place::First => {}
+            Place::Behind { other } => return Err(format!("another filter was put before it: {other}")),
+            Place::Missing => return Err("somebody removed the filter, or the interface is gone".to_owned()),
+        }
+        // Where both are, the kernel asks TCX first.
+        match sys::tcx_programs(self.hook.ifindex, Tcx::of(self.hook.direction).kind) {
+            Ok(there) if !there.is_empty() => {
+                Err(format!("program {} is attached by TCX, which comes before clsact", there[0]))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The policy's program.
+    fn program(&self) -> u32 {
+        self.programs.last().copied().unwrap_or(0)
+    }
+
+    /// The programs of which a second copy is needed to change their place.
+    pub(crate) fn programs_of_tcx(&self) -> Vec<&'static str> {
+        let tcx = Tcx::of(self.hook.direction);
+        if self.attachment == Attachment::Tcx { vec![tcx.guard, tcx.policy] } else { Vec::new() }
+    }
+
+    /// Where each link is pinned.
+    fn pins(&self, pins: &Pins) -> Vec<PathBuf> {
+        let directory = pins.links(self.hook.ifindex, &self.interface);
+        let tcx = Tcx::of(self.hook.direction);
+        let names = match self.attachment {
+            Attachment::Tcx => vec![tcx.policy_pin, tcx.guard_pin],
+            mode => vec![xdp_pin(mode).0],
+        };
+        names.into_iter().map(|name| directory.join(name)).collect()
+    }
+
+    /// Pins the links again that are no longer pinned; whether there were any.
+    pub(crate) fn restore_pins(&self, pins: &Pins) -> io::Result<bool> {
+        let paths = self.pins(pins);
+        if !self.links.is_empty() {
+            fs::create_dir_all(pins.links(self.hook.ifindex, &self.interface))?;
+        }
+        pin::restore(paths.iter().map(PathBuf::as_path).zip(&self.links))
     }
 
     /// The status to report.
@@ -181,15 +244,12 @@ impl Attached {
         HookStatus { hook: self.hook, interface: self.interface.clone(), attachment: self.attachment, state }
     }
 
-    /// Takes the programs away, to put them before others again.
-    pub(crate) fn withdraw(self, pins: &Pins) {
-        let tcx = Tcx::of(self.hook.direction);
-        let directory = pins.links(self.hook.ifindex, &self.interface);
-        [tcx.policy_pin, tcx.guard_pin].iter().for_each(|name| pin::remove(&directory.join(name)));
-    }
-
-    /// Removes what no pin removes.
+    /// Takes the programs off the hook.
     pub(crate) fn detach(self) {
+        // Somebody else may have been faster; then they are gone too.
+        self.links.iter().filter_map(|link| sys::detach_link(link).err()).for_each(|error| {
+            tracing::debug!(hook = %self.hook, %error, "a link was not attached any more");
+        });
         if self.attachment == Attachment::Clsact {
             clsact::detach(&self.interface, self.hook.direction);
         }

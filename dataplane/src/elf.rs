@@ -13,7 +13,6 @@ pub(crate) fn code_sections(elf: &[u8]) -> Vec<Range<usize>> {
 }
 
 /// Where the section of a name lies.
-#[cfg(test)]
 pub(crate) fn section(elf: &[u8], name: &str) -> Option<Range<usize>> {
     let names = body(headers(elf).nth(u16_at(elf, 0x3e))?);
     let is_it = |header: &&[u8]| {
@@ -37,7 +36,6 @@ fn u16_at(bytes: &[u8], at: usize) -> usize {
     usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
 }
 
-#[cfg(test)]
 fn u32_at(bytes: &[u8], at: usize) -> usize {
     u16_at(bytes, at) | u16_at(bytes, at + 2) << 16
 }

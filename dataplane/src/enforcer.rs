@@ -46,7 +46,12 @@ pub trait Enforcer: Send {
     /// Whether everything passes by order of the operator.
     fn disarmed(&self) -> bool;
 
-    /// Looks whether the programs are still attached, and attaches them again where they are not (G20).
+    /// Whether packets are judged by an earlier policy, also where it will only be replaced and not taken over.
+    fn enforces(&self) -> bool {
+        self.active().is_some()
+    }
+
+    /// Looks whether the programs are still attached, before all others, and pinned, and puts right what is not (G20).
     fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError>;
 }
 
@@ -226,9 +231,9 @@ impl fmt::Display for Attachment {
 pub enum HookState {
     /// Where it should be.
     Attached,
-    /// Somebody had detached it; attached again by this check.
+    /// Somebody had detached it, put something before it or removed its pins; put right by this check.
     Repaired,
-    /// Not attached, and could not be.
+    /// Not attached, or not before all others, and could not be.
     Missing {
         /// Why not.
         because: String,
@@ -255,7 +260,7 @@ pub struct HookStatus {
     pub state: HookState,
 }
 
-/// Where XDP is used for what arrives.
+/// Where XDP is used for what arrives. Never on an interface that carries VLANs which are attached to as well: it may not see their tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum XdpMode {
     /// In the driver if it can, else in the stack.

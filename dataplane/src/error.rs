@@ -52,6 +52,15 @@ pub enum OpenError {
         /// What the verifier or the loader said.
         message: String,
     },
+    /// The kernel does not say which interface is a VLAN of which other one.
+    #[error(
+        "the kernel does not say which interfaces are VLANs of which (rtnetlink): {source}; without that, sync flows in a VLAN would be cut on its \
+         parent; allow AF_NETLINK sockets to the service, or try again; what was enforced is unchanged"
+    )]
+    Links {
+        /// What the system said.
+        source: io::Error,
+    },
     /// A program cannot be attached.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -69,6 +78,17 @@ pub struct AttachError {
     pub how: String,
     /// What the system said.
     pub message: String,
+}
+
+/// Why an interface without Ethernet headers is refused.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "packets of this interface have no Ethernet header (its link type is {kind}; Ethernet is 1): it is a tunnel or the like, and everything would pass \
+     unjudged as not-ip; take it out of the configuration, and attach to the interface that carries the tunnel"
+)]
+pub struct NoEthernet {
+    /// `ARPHRD_*`.
+    pub kind: u16,
 }
 
 /// The guard could not be replaced. At every point the guard in force includes the old one.
@@ -230,6 +250,17 @@ pub enum DisarmError {
 /// The attachments could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
+    /// The pins are gone, and cannot be made again.
+    #[error(
+        "the programs are attached but no longer pinned below {path}, and cannot be pinned again: {message}; packets are judged until this \
+         process ends; mount a BPF file system there (mount -t bpf bpf {path})"
+    )]
+    Pins {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        message: String,
+    },
     /// The kernel refused.
     #[error("the attachment at {hook} cannot be looked at: {message}")]
     Look {

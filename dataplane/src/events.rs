@@ -1,13 +1,13 @@
 //! Flow events out of the kernel's ring buffer.
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{MapData, RingBuf};
 use policy::{Direction, Flow};
 
 use crate::{
-    abi::{Event, Telling, address},
-    enforcer::{FlowEvent, FlowEvents, Hook},
-    error::{EventsError, OpenError},
-    object::{Object, with_sources},
+    abi::{Event, address},
+    enforcer::{FlowEvent, Hook},
+    error::OpenError,
+    object::Object,
     reason::Reason,
 };
 
@@ -17,28 +17,24 @@ pub(crate) const RING_BYTES: u32 = 1 << 20;
 /// Where programs leave their events.
 pub(crate) struct Events {
     ring: RingBuf<MapData>,
-    telling: PerCpuArray<MapData, Telling>,
 }
 
 impl Events {
     pub(crate) fn open(object: &mut Object) -> Result<Events, OpenError> {
         let ring =
             RingBuf::try_from(object.take("hr_events")?).map_err(|error| Object::unusable("hr_events", &error))?;
-        let telling = object.take("hr_telling")?;
-        let telling = PerCpuArray::try_from(telling).map_err(|error| Object::unusable("hr_telling", &error))?;
-        Ok(Events { ring, telling })
+        Ok(Events { ring })
     }
 
     /// Takes the oldest.
-    pub(crate) fn take(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
+    pub(crate) fn take(&mut self, max: usize) -> Vec<FlowEvent> {
         let mut events = Vec::new();
         while events.len() < max {
             let Some(item) = self.ring.next() else { break };
             // An event of another version of the programs is of no use.
             events.extend(read(&item).and_then(|event| known(&event)));
         }
-        let telling = self.telling.get(&0, 0).map_err(|error| EventsError::Read(with_sources(&error)))?;
-        Ok(FlowEvents { events, lost: telling.iter().map(|cpu| cpu.lost).sum() })
+        events
     }
 }
 

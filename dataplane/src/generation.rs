@@ -9,12 +9,14 @@ use policy::{
 };
 
 use crate::{
-    abi::{Count as Cell, HOOKS, Live, Meta, REASONS},
+    abi::{Count as Cell, Cpu, Live, Meta, REASONS},
     enforcer::{Active, Count},
     error::OpenError,
+    failpoint::failpoint,
+    grace,
     object::Object,
     sizes::{Placement, TableSizes},
-    sys::{self, Mapped},
+    sys::Mapped,
 };
 
 const META_WORDS: usize = size_of::<Meta>() / 4;
@@ -28,17 +30,23 @@ const LIVE_DISARMED: usize = std::mem::offset_of!(Live, disarmed) / 4;
 const CHUNK_WORDS: usize = 256;
 /// Words of a counter.
 const COUNT_WORDS: usize = size_of::<Cell>() / 4;
+const CPU_WORDS: usize = size_of::<Cpu>() / 4;
+/// 64-bit words from the start of a processor's counters to those of the events that it could not tell.
+const CPU_LOST: usize = std::mem::offset_of!(Cpu, lost) / 8;
 
 /// The tables that packets read, and the counters.
 pub(crate) struct Generations {
     live: Mapped,
     meta: Mapped,
-    image: Mapped,
+    /// Of even and of odd generations.
+    images: [Mapped; 2],
     chunks: Mapped,
     rules: Mapped,
-    reasons: Mapped,
+    cpus: Mapped,
     placement: Placement,
     grace: Grace,
+    /// The generation of the tables that these succeed.
+    floor: u32,
 }
 
 /// Whether every packet that might still read the idle half has gone.
@@ -57,12 +65,16 @@ impl Generations {
         Ok(Generations {
             live: object.mapped("hr_live", LIVE_WORDS)?,
             meta: object.mapped("hr_meta", 2 * META_WORDS)?,
-            image: object.mapped("hr_image", 2 * placement.image_words())?,
+            images: [
+                object.mapped("hr_image_even", placement.image_words())?,
+                object.mapped("hr_image_odd", placement.image_words())?,
+            ],
             chunks: object.mapped("hr_chunks", (2 * placement.chunk_words()).max(CHUNK_WORDS))?,
             rules: object.mapped("hr_rules", 2 * cpus * rules * COUNT_WORDS)?,
-            reasons: object.mapped("hr_reasons", cpus * HOOKS * REASONS * COUNT_WORDS)?,
+            cpus: object.mapped("hr_cpus", placement.cpus() * CPU_WORDS)?,
             placement,
             grace: Grace::Due,
+            floor: 0,
         })
     }
 
@@ -71,10 +83,19 @@ impl Generations {
         self.live.load(0)
     }
 
+    /// Goes on counting where other tables are (G6).
+    pub(crate) fn succeed(&mut self, generation: u32) {
+        self.floor = generation;
+    }
+
     /// The generation that would be next.
     pub(crate) fn next(&self) -> u32 {
+        let last = match self.generation() {
+            0 => self.floor,
+            live => live,
+        };
         // 0 means none, also after four billion of them.
-        match self.generation().wrapping_add(1) {
+        match last.wrapping_add(1) {
             0 => 2,
             next => next,
         }
@@ -128,7 +149,9 @@ impl Generations {
             if map.read(offset, words.len()) != words {
                 map.write(offset, words);
             }
+            failpoint("filling");
         }
+        failpoint("filled");
         self.clear_rules(slot, stale);
         self.write_meta(slot, tables, revision, rules, digest, generation);
     }
@@ -155,6 +178,7 @@ impl Generations {
             *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
         self.meta.write(slot * META_WORDS, &meta);
+        failpoint("meta-written");
     }
 
     /// The digest of what the half of a generation holds now.
@@ -177,7 +201,7 @@ impl Generations {
             TableId::Chunks if !self.placement.chunks_inside() => {
                 self.chunks.read(slot * self.placement.chunk_words(), length)
             }
-            _ => self.image.read(slot * self.placement.image_words() + self.placement.offset(table), length),
+            _ => self.images[slot].read(self.placement.offset(table), length),
         }
     }
 
@@ -186,14 +210,16 @@ impl Generations {
             TableId::Chunks if !self.placement.chunks_inside() => {
                 (&mut self.chunks, slot * self.placement.chunk_words())
             }
-            _ => (&mut self.image, slot * self.placement.image_words() + self.placement.offset(table)),
+            _ => (&mut self.images[slot], self.placement.offset(table)),
         }
     }
 
     /// The flip: one word. From here on every packet of every hook reads the other half.
     pub(crate) fn flip(&mut self, generation: u32) {
+        failpoint("before-flip");
         self.live.store(0, generation);
-        self.grace = match std::thread::Builder::new().name("hr-grace".to_owned()).spawn(sys::wait_for_grace) {
+        failpoint("flipped");
+        self.grace = match std::thread::Builder::new().name("hr-grace".to_owned()).spawn(grace::wait_for_grace) {
             Ok(waiting) => Grace::Waiting(waiting),
             Err(_) => Grace::Due,
         };
@@ -202,8 +228,8 @@ impl Generations {
     /// Returns when no packet can still be reading the idle half.
     pub(crate) fn wait_for_grace(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.grace, Grace::Due) {
-            Grace::Due => sys::wait_for_grace()?,
-            Grace::Waiting(thread) => thread.join().unwrap_or_else(|_| sys::wait_for_grace())?,
+            Grace::Due => grace::wait_for_grace()?,
+            Grace::Waiting(thread) => thread.join().unwrap_or_else(|_| grace::wait_for_grace())?,
             Grace::Passed => {}
         }
         self.grace = Grace::Passed;
@@ -234,9 +260,15 @@ impl Generations {
     pub(crate) fn reason_count(&self, hook: usize, reason: u32) -> Count {
         let mut count = Count::default();
         for cpu in 0..self.placement.cpus as usize {
-            count += read_count(&self.reasons, (cpu * HOOKS + hook) * REASONS + reason as usize);
+            let first = cpu * CPU_WORDS / COUNT_WORDS;
+            count += read_count(&self.cpus, first + hook * REASONS + reason as usize);
         }
         count
+    }
+
+    /// Flow events that could not be told.
+    pub(crate) fn events_lost(&self) -> u64 {
+        (0..self.placement.cpus as usize).map(|cpu| self.cpus.load64(cpu * CPU_WORDS / 2 + CPU_LOST)).sum()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         MATCH_TYPE, VlanKey, halves,
     },
     error::{GuardSetError, OpenError},
+    failpoint::failpoint,
     gate,
     object::{GUARD_MAP_ENTRIES, Object, SPOOF_MAP_ENTRIES, with_sources},
     sys::Mapped,
@@ -57,6 +58,7 @@ impl GuardMaps {
         for (index, word) in bits.iter().enumerate() {
             self.gate.store64(index, self.gate.load64(index) | word);
         }
+        failpoint("gate-opened");
         if wanted.join_port != 0 {
             self.gate.store(JOIN_PORT_WORD, u32::from(wanted.join_port));
         }
@@ -71,6 +73,7 @@ impl GuardMaps {
         for (index, word) in bits.iter().enumerate() {
             self.gate.store64(index, *word);
         }
+        failpoint("gate-closed");
         Ok(())
     }
 
@@ -114,6 +117,7 @@ fn add<K: aya::Pod + Ord, V: aya::Pod + PartialEq>(
     for (key, value) in wanted {
         if !map.get(key, 0).is_ok_and(|old| old == *value) {
             map.insert(key, value, 0).map_err(|error| write("added", &error))?;
+            failpoint("entry-added");
         }
     }
     Ok(())
@@ -127,6 +131,7 @@ fn remove_others<K: aya::Pod + Ord, V: aya::Pod>(
     let there = there.map_err(|error| write("removed", &error))?;
     for key in there.iter().filter(|key| !wanted.contains_key(key)) {
         map.remove(key).map_err(|error| write("removed", &error))?;
+        failpoint("entry-removed");
     }
     Ok(())
 }
@@ -200,7 +205,6 @@ fn join(entry: &JoinEntry) -> (JoinKey, JoinValue) {
 }
 
 const _: () = assert!(std::mem::offset_of!(Gate, guard) == GATE_WORDS * 8);
-const _: () = assert!(std::mem::offset_of!(Gate, spoof) == 2 * GATE_WORDS * 8);
 const _: () = assert!(JOIN_PORT_WORD * 4 == gate::WORDS * 8);
 
 #[cfg(test)]

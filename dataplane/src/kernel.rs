@@ -1,5 +1,7 @@
 //! The enforcer in the kernel.
 
+mod watch;
+
 use policy::{Direction, Guard, Image, LocalInterface, Obligation};
 
 use crate::{
@@ -7,18 +9,20 @@ use crate::{
     attach::{self, Attached, Ways},
     clock,
     enforcer::{
-        Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookState, HookStatus, Judgement,
-        KernelConfig, Prepared,
+        Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookStatus, Judgement, KernelConfig,
+        Prepared, XdpMode,
     },
     error::{
         ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
         OpenError, PrepareError,
     },
     events::Events,
+    failpoint::failpoint,
     generation::Generations,
     guard_maps::GuardMaps,
     object::{Object, PROBE_WORDS},
-    pin::Pins,
+    pin::{Held, Pins},
+    predecessor::Predecessor,
     reason::Reason,
     rule_counts::RuleCounts,
     sizes::Placement,
@@ -31,8 +35,10 @@ use crate::{
 pub struct Kernel {
     object: Object,
     pins: Pins,
+    held: Held,
     interfaces: Vec<LocalInterface>,
     ways: Ways,
+    vlans: vlan::Children,
     generations: Generations,
     counts: RuleCounts,
     guard: GuardMaps,
@@ -40,7 +46,7 @@ pub struct Kernel {
     probe: Mapped,
     attached: Vec<Attached>,
     /// Programs of another layout are attached and stay until this one has a policy.
-    waiting: bool,
+    predecessor: Option<Predecessor>,
 }
 
 impl Kernel {
@@ -54,8 +60,13 @@ impl Kernel {
     /// # Errors
     /// What was enforced before is still enforced.
     pub fn open(config: KernelConfig) -> Result<Kernel, OpenError> {
+        let vlans = vlan::children(&config.interfaces).map_err(|source| OpenError::Links { source })?;
         let placement = Placement { sizes: config.sizes, cpus: possible_cpus() };
         let pins = Pins::prepare(&config.bpffs, placement.fingerprint())?;
+        let predecessor = Predecessor::find(&pins);
+        if let Some(predecessor) = &predecessor {
+            predecessor.make_way(&pins, &placement);
+        }
         let mut object = Object::load(&pins, &placement)?;
         let mut kernel = Kernel {
             generations: Generations::open(&object, placement)?,
@@ -63,23 +74,31 @@ impl Kernel {
             guard: GuardMaps::open(&mut object)?,
             events: Events::open(&mut object)?,
             probe: object.mapped("hr_probe", PROBE_WORDS)?,
-            waiting: false,
+            predecessor,
             attached: Vec::new(),
             ways: Ways { xdp: config.xdp, tc: config.tc },
+            vlans,
             interfaces: config.interfaces,
+            held: Held::of(&pins)?,
             object,
             pins,
         };
         kernel.set_timeouts(&config.timeouts)?;
-        kernel
-            .guard
-            .set_vlans(&vlan::children(&kernel.interfaces))
-            .map_err(|error| program_fault("hr_vlan", &error))?;
-        kernel.waiting = kernel.generations.generation() == 0 && kernel.pins.others_enforce();
-        if !kernel.waiting {
-            kernel.attach()?;
-        }
+        kernel.guard.set_vlans(&kernel.vlans).map_err(|error| program_fault("hr_vlan", &error))?;
+        kernel.begin()?;
         Ok(kernel)
+    }
+
+    /// Attaches at once, unless the programs of another layout have to go on until there is a policy.
+    fn begin(&mut self) -> Result<(), OpenError> {
+        match &self.predecessor {
+            Some(predecessor) if self.generations.generation() == 0 => {
+                self.generations.succeed(predecessor.generation());
+                self.generations.set_disarmed(predecessor.disarmed());
+                Ok(())
+            }
+            _ => self.attach(),
+        }
     }
 
     /// Detaches everything and removes the pins: after this nothing is enforced.
@@ -94,7 +113,7 @@ impl Kernel {
 
     /// Whether the programs of another layout are still enforcing, until the next activation.
     pub fn is_waiting(&self) -> bool {
-        self.waiting
+        self.predecessor.is_some()
     }
 
     pub(crate) fn object(&self) -> &Object {
@@ -110,17 +129,35 @@ impl Kernel {
     }
 
     pub(crate) fn with_settings(&self, object: &[u8]) -> Vec<u8> {
-        crate::settings::written_into(object, self.generations.placement())
+        self.object.with_settings(object, self.generations.placement())
     }
 
+    /// What arrives with a tag is one of the VLAN's device, and XDP may not see the tag: where VLANs of ours are carried, traffic control
+    /// judges, whatever is configured.
+    fn ways_at(&self, interface: &LocalInterface) -> Ways {
+        if vlan::carries(&self.vlans, interface.ifindex) { Ways { xdp: XdpMode::Off, ..self.ways } } else { self.ways }
+    }
+
+    /// Attaches everywhere, in the place of what is attached.
     fn attach(&mut self) -> Result<(), OpenError> {
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.copy_state(&self.pins);
+        }
         let mut attached = Vec::new();
         for interface in &self.interfaces {
-            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, self.ways)?);
+            let ways = self.ways_at(interface);
+            attached.extend(attach::attach_interface(&mut self.object, &self.pins, interface, ways)?);
+            failpoint("interface-attached");
         }
         self.attached = attached;
         attach::drop_others(&self.pins, &self.interfaces);
         self.object.pin_programs(&self.pins)?;
+        if let Some(predecessor) = &self.predecessor {
+            // What was opened through the old programs while the new ones took their place.
+            predecessor.copy_state(&self.pins);
+        }
+        failpoint("exchanged");
+        self.predecessor = None;
         self.pins.remove_other_maps();
         Ok(())
     }
@@ -186,7 +223,9 @@ impl Enforcer for Kernel {
         if !self.generations.holds(generation, &image.tables) {
             return Err(PrepareError::Digest { expected, found: self.generations.digest(generation) });
         }
+        failpoint("read-back");
         self.prove(generation, obligations)?;
+        failpoint("proven");
         Ok(Prepared { generation, revision, digest: expected, proven: obligations.len() })
     }
 
@@ -200,9 +239,8 @@ impl Enforcer for Kernel {
         let before = self.generations.generation();
         self.generations.flip(prepared.generation);
         self.counts.flipped(before);
-        if self.waiting {
+        if self.is_waiting() {
             self.attach().map_err(|error| ActivateError::Exchange(Box::new(error)))?;
-            self.waiting = false;
         }
         Ok(active)
     }
@@ -217,7 +255,7 @@ impl Enforcer for Kernel {
             active,
             digest: active.map(|active| self.generations.digest(active.generation)),
             programs: self.object.tags().map_err(AttestError::Programs)?,
-            hooks: self.attached.iter().map(state_of).collect(),
+            hooks: self.attached.iter().map(watch::state_of).collect(),
             disarmed: self.generations.disarmed(),
         })
     }
@@ -237,11 +275,14 @@ impl Enforcer for Kernel {
     }
 
     fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
-        self.events.take(max)
+        Ok(FlowEvents { events: self.events.take(max), lost: self.generations.events_lost() })
     }
 
     fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {
         self.generations.set_disarmed(disarmed);
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.set_disarmed(disarmed);
+        }
         Ok(())
     }
 
@@ -249,67 +290,13 @@ impl Enforcer for Kernel {
         self.generations.disarmed()
     }
 
+    fn enforces(&self) -> bool {
+        self.active().is_some() || self.is_waiting()
+    }
+
     fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
-        let mut statuses = Vec::new();
-        for interface in self.interfaces.clone() {
-            statuses.extend(self.check_interface(&interface));
-        }
-        Ok(statuses)
+        self.look_at_hooks()
     }
-}
-
-impl Kernel {
-    /// Looks at the hooks of one interface and attaches what is missing.
-    fn check_interface(&mut self, interface: &LocalInterface) -> Vec<HookStatus> {
-        let (here, elsewhere): (Vec<Attached>, Vec<Attached>) =
-            std::mem::take(&mut self.attached).into_iter().partition(|a| a.hook.ifindex == interface.ifindex);
-        self.attached = elsewhere;
-        let whole = here.len() == 2 && here.iter().all(|attached| attached.in_place().is_ok());
-        // Under clsact there is no link to ask: putting the filter in its place again is the question and the repair.
-        let clsact = here.iter().any(|attached| attached.attachment == Attachment::Clsact);
-        if self.waiting || (whole && !clsact) {
-            let statuses = here.iter().map(state_of).collect();
-            self.attached.extend(here);
-            return statuses;
-        }
-        let (statuses, now) = self.repair(interface, here);
-        self.attached.extend(now);
-        statuses
-    }
-
-    /// Attaches what is missing at an interface, and puts first what others have put themselves before.
-    fn repair(&mut self, interface: &LocalInterface, before: Vec<Attached>) -> (Vec<HookStatus>, Vec<Attached>) {
-        let (shadowed, before): (Vec<Attached>, Vec<Attached>) = before.into_iter().partition(Attached::shadowed);
-        let mut statuses = before.iter().map(state_of).collect::<Vec<_>>();
-        let lost = shadowed.iter().map(|attached| attached.status(HookState::Repaired)).collect::<Vec<_>>();
-        shadowed.into_iter().for_each(|attached| attached.withdraw(&self.pins));
-        match attach::attach_interface(&mut self.object, &self.pins, interface, self.ways) {
-            Ok(now) => {
-                let state = |attached: &Attached| {
-                    let was_there = statuses.iter().any(|s| s.hook == attached.hook && s.state.attached());
-                    if was_there && !attached.fresh { HookState::Attached } else { HookState::Repaired }
-                };
-                (now.iter().map(|attached| attached.status(state(attached))).collect(), now)
-            }
-            Err(error) => {
-                let missing = |status: HookStatus| HookStatus {
-                    state: HookState::Missing { because: error.to_string() },
-                    ..status
-                };
-                statuses.extend(lost);
-                let state =
-                    |status: HookStatus| if status.state == HookState::Attached { status } else { missing(status) };
-                (statuses.into_iter().map(state).collect(), before)
-            }
-        }
-    }
-}
-
-fn state_of(attached: &Attached) -> HookStatus {
-    attached.status(match attached.in_place() {
-        Ok(()) => HookState::Attached,
-        Err(because) => HookState::Missing { because },
-    })
 }
 
 fn program_fault(program: &str, error: &dyn std::error::Error) -> OpenError {

@@ -4,27 +4,32 @@
 //! enforcer error reason     what a node asks of a data path, and what it hears
 //! kernel                    the enforcer in the kernel
 //!   object attach pin       programs; where they are attached; how they outlive the process
-//!   generation guard_maps gate   the tables that packets read
+//!   generation grace guard_maps gate   the tables that packets read
+//!   predecessor             the tables of another layout, until they are exchanged
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
-//!   abi settings sizes elf clock vlan sys   what C and Rust share; what the kernel offers
+//!   abi settings sizes elf btf clock links vlan sys   what C and Rust share; what the kernel offers
+//!   failpoint               where tests let the process die
 //! ```
 
 mod abi;
 mod attach;
-#[cfg(test)]
-mod btf_test_reader;
+mod btf;
 mod clock;
 mod elf;
 mod enforcer;
 mod error;
 mod events;
+mod failpoint;
 mod gate;
 mod generation;
+mod grace;
 mod guard_maps;
 mod kernel;
+mod links;
 mod object;
 mod pin;
+mod predecessor;
 mod reason;
 mod rule_counts;
 mod settings;
@@ -41,7 +46,7 @@ pub use enforcer::{
 };
 pub use error::{
     ActivateError, AttachError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError,
-    JudgeError, OpenError, PrepareError,
+    JudgeError, NoEthernet, OpenError, PrepareError,
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};

@@ -1,6 +1,11 @@
 //! The compiled programs: loading them with their maps, and running the probes.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
+};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
@@ -10,12 +15,13 @@ use aya::{
 use policy::Direction;
 
 use crate::{
-    abi::Probe,
+    abi::{Cpu, Gate, Live, Probe, TimeoutTicks},
     enforcer::Hook,
     error::{JudgeError, OpenError},
     events::RING_BYTES,
+    failpoint::failpoint,
     pin::Pins,
-    settings,
+    settings::{self, VALUES},
     sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, Placement},
     sys::{self, Mapped},
 };
@@ -48,6 +54,9 @@ pub(crate) const SPOOF_MAP_ENTRIES: usize = 2 * policy::guard::SPOOF_ENTRIES_MAX
 /// Programs and maps, loaded.
 pub(crate) struct Object {
     ebpf: Ebpf,
+    values: [OwnedFd; VALUES.len()],
+    /// Second copies of programs, where they were needed: see [`Self::copy_not_among`].
+    copies: BTreeMap<&'static str, OwnedFd>,
     /// The XDP program that this kernel takes.
     pub(crate) xdp: &'static str,
 }
@@ -55,12 +64,12 @@ pub(crate) struct Object {
 impl Object {
     /// Loads every program on the maps pinned, making those that are missing.
     pub(crate) fn load(pins: &Pins, placement: &Placement) -> Result<Object, OpenError> {
-        make_sized_maps(pins, placement)?;
+        let values = make_maps(pins, placement)?;
         let mut loader = EbpfLoader::new();
         for (name, entries) in entries(placement) {
             loader.map_max_entries(name, entries).map_pin_path(name, pins.map(name));
         }
-        let object = settings::written_into(OBJECT, placement);
+        let object = with_settings(OBJECT, placement, &values);
         let mut ebpf = loader.load(&object).map_err(|error| refused("hedgerow.bpf.o", &error))?;
         for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
             load_program(&mut ebpf, name)?;
@@ -70,7 +79,13 @@ impl Object {
         if xdp == XDP {
             load_program(&mut ebpf, XDP)?;
         }
-        Ok(Object { ebpf, xdp })
+        failpoint("loaded");
+        Ok(Object { ebpf, values, copies: BTreeMap::new(), xdp })
+    }
+
+    /// Another object file for the same maps.
+    pub(crate) fn with_settings(&self, object: &[u8], placement: &Placement) -> Vec<u8> {
+        with_settings(object, placement, &self.values)
     }
 
     /// The memory of an array map.
@@ -119,6 +134,41 @@ impl Object {
         program.expect("the object has this program, and load() loaded it")
     }
 
+    /// A copy of a traffic control program that is none of those: a TCX hook takes each program only once (`bpf_mprog_attach` in
+    /// kernel/bpf/mprog.c), and to change its place without a gap it has to be there twice for a moment.
+    pub(crate) fn copy_not_among(&mut self, name: &'static str, there: &[u32]) -> io::Result<OwnedFd> {
+        let free = |copy: &OwnedFd| sys::object_id(copy).is_ok_and(|id| !there.contains(&id));
+        let loaded = self.program_fd(name).and_then(|fd| fd.as_fd().try_clone_to_owned());
+        if let Some(copy) = loaded.as_ref().ok().into_iter().chain(self.copies.get(name)).find(|copy| free(copy)) {
+            return copy.try_clone();
+        }
+        self.load_again(name)?;
+        self.program_fd(name)?.as_fd().try_clone_to_owned()
+    }
+
+    /// Whether a program is a copy of this one that was loaded here.
+    pub(crate) fn is_copy(&self, name: &str, id: u32) -> bool {
+        let loaded = self.program_fd(name).and_then(sys::object_id);
+        loaded.is_ok_and(|loaded| loaded == id)
+            || self.copies.get(name).is_some_and(|copy| sys::object_id(copy).is_ok_and(|copy| copy == id))
+    }
+
+    /// Loads a second copy of one of these programs, if one has none yet: verifying takes long, and whoever has to change its place is
+    /// in a hurry.
+    pub(crate) fn load_a_copy(&mut self, mut names: impl Iterator<Item = &'static str>) -> io::Result<()> {
+        let without = names.find(|name| !self.copies.contains_key(name));
+        without.map_or(Ok(()), |name| self.load_again(name))
+    }
+
+    fn load_again(&mut self, name: &'static str) -> io::Result<()> {
+        if let Ok(first) = self.program_fd(name).and_then(|fd| fd.as_fd().try_clone_to_owned()) {
+            // What is attached keeps the first copy in the kernel, whoever lets go of it here.
+            self.tc_program(name).unload().map_err(io::Error::other)?;
+            self.copies.insert(name, first);
+        }
+        self.tc_program(name).load().map_err(|error| io::Error::other(with_sources(&error)))
+    }
+
     /// Name and tag of each program that is loaded.
     pub(crate) fn tags(&self) -> Result<Vec<(String, u64)>, String> {
         let mut tags = Vec::new();
@@ -134,6 +184,11 @@ impl Object {
         Ok(tags)
     }
 
+    /// Whether the programs that are attached are pinned.
+    pub(crate) fn programs_pinned(&self, pins: &Pins) -> bool {
+        [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS].iter().all(|name| pins.program(name).exists())
+    }
+
     /// Pins the programs that are attached, replacing the pins of their predecessors.
     pub(crate) fn pin_programs(&self, pins: &Pins) -> Result<(), OpenError> {
         for name in [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
@@ -141,6 +196,7 @@ impl Object {
             let done = remove_if_there(&path).and_then(|()| sys::pin_object(self.program_fd(name)?, &path));
             done.map_err(|error| refused(name, &error))?;
         }
+        failpoint("programs-pinned");
         Ok(())
     }
 
@@ -220,25 +276,48 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The loader cannot set the size of a value, so these maps are made here; the loader then finds them pinned.
-pub(crate) fn make_sized_maps(pins: &Pins, placement: &Placement) -> Result<(), OpenError> {
-    make_map(pins, "hr_image", placement.image_words() * size_of::<u32>(), 2)?;
-    make_map(pins, "hr_rules", placement.rules_bytes(), 2 * placement.cpus)
+/// An object file with everything in it that the loader does not know.
+pub(crate) fn with_settings(object: &[u8], placement: &Placement, values: &[OwnedFd; VALUES.len()]) -> Vec<u8> {
+    settings::written_into(object, placement, &std::array::from_fn(|index| values[index].as_raw_fd()))
 }
 
-fn make_map(pins: &Pins, name: &'static str, bytes: usize, entries: u32) -> Result<(), OpenError> {
-    let path = pins.map(name);
-    if path.exists() {
-        return Ok(());
+/// The loader can neither set the size of a value nor have one addressed, so these maps are made here; the loader then finds them pinned.
+/// The maps of [`VALUES`].
+pub(crate) fn make_maps(pins: &Pins, placement: &Placement) -> Result<[OwnedFd; VALUES.len()], OpenError> {
+    make_map(pins, "hr_rules", placement.rules_bytes(), 2 * placement.cpus)?;
+    let mut values = Vec::with_capacity(VALUES.len());
+    for name in VALUES {
+        values.push(make_map(pins, name, value_bytes(name, placement), 1)?);
     }
+    Ok(values.try_into().expect("one for each name"))
+}
+
+fn value_bytes(name: &str, placement: &Placement) -> usize {
+    match name {
+        "hr_live" => size_of::<Live>(),
+        "hr_gate" => size_of::<Gate>(),
+        "hr_timeouts" => size_of::<TimeoutTicks>(),
+        "hr_cpus" => placement.cpus() * size_of::<Cpu>(),
+        _ => placement.image_words() * size_of::<u32>(),
+    }
+}
+
+fn make_map(pins: &Pins, name: &'static str, bytes: usize, entries: u32) -> Result<OwnedFd, OpenError> {
+    let path = pins.map(name);
     let failed = |source| OpenError::Map { map: name.to_owned(), source };
+    if path.exists() {
+        return sys::open_pinned(&path).map_err(failed);
+    }
     let too_large = |max| OpenError::TooLarge { map: name, bytes, max };
     let size = u32::try_from(bytes).map_err(|_| too_large(u32::MAX as usize))?;
     let map = sys::create_array(name, size, entries).map_err(|error| match error.raw_os_error() {
         Some(libc::E2BIG) if bytes > IMAGE_BYTES_OLD_KERNELS_MAX => too_large(IMAGE_BYTES_OLD_KERNELS_MAX),
         _ => failed(error),
     })?;
-    sys::pin_object(&map, &path).map_err(failed)
+    failpoint("map-made");
+    sys::pin_object(&map, &path).map_err(failed)?;
+    failpoint("map-pinned");
+    Ok(map)
 }
 
 /// Maps, by the number of entries that each has.
@@ -248,10 +327,11 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
     vec![
         ("hr_live", 1),
         ("hr_meta", 2),
-        ("hr_image", 2),
+        ("hr_image_even", 1),
+        ("hr_image_odd", 1),
         ("hr_chunks", count(2 * placement.chunk_words() / 256).max(1)),
         ("hr_rules", 2 * placement.cpus),
-        ("hr_reasons", placement.cpus),
+        ("hr_cpus", 1),
         ("hr_gate", 1),
         ("hr_guard", count(GUARD_MAP_ENTRIES)),
         ("hr_join", count(2 * policy::guard::JOIN_ENTRIES_MAX)),
@@ -262,7 +342,6 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_fragments", sizes.fragments),
         ("hr_sync_fragments", sizes.fragments),
         ("hr_events", RING_BYTES),
-        ("hr_telling", 1),
         ("hr_timeouts", 1),
         ("hr_probe", 1),
     ]

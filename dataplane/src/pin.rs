@@ -9,10 +9,11 @@
 use std::{
     ffi::OsStr,
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
-use crate::error::OpenError;
+use crate::{error::OpenError, failpoint::failpoint, sys};
 
 /// `f_type` of a BPF file system.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -28,11 +29,19 @@ impl Pins {
     /// Makes the directories that are missing.
     pub(crate) fn prepare(bpffs: &Path, fingerprint: String) -> Result<Pins, OpenError> {
         let pins = Pins { root: bpffs.join("hedgerow"), fingerprint };
-        let made = on_bpffs(bpffs).and_then(|()| {
-            [pins.maps(), pins.root.join("progs"), pins.root.join("links")].iter().try_for_each(fs::create_dir_all)
-        });
-        made.map_err(|source| OpenError::Pins { path: bpffs.to_owned(), source })?;
+        pins.make_directories().map_err(|source| OpenError::Pins { path: bpffs.to_owned(), source })?;
         Ok(pins)
+    }
+
+    /// Makes the directories that are missing, if they would be on a BPF file system.
+    pub(crate) fn make_directories(&self) -> io::Result<()> {
+        on_bpffs(self.bpffs())?;
+        [self.maps(), self.root.join("progs"), self.root.join("links")].iter().try_for_each(fs::create_dir_all)
+    }
+
+    /// Where the BPF file system is.
+    pub(crate) fn bpffs(&self) -> &Path {
+        self.root.parent().unwrap_or(&self.root)
     }
 
     /// The directory of the maps in use.
@@ -50,9 +59,9 @@ impl Pins {
         self.root.join("progs").join(name)
     }
 
-    /// The directory of one interface's links.
+    /// The directory of one interface's links. A BPF file system takes no dots, which names of VLANs have; colons are in no interface's name.
     pub(crate) fn links(&self, ifindex: u32, name: &str) -> PathBuf {
-        self.root.join("links").join(format!("{ifindex}-{name}"))
+        self.root.join("links").join(format!("{ifindex}-{}", name.replace('.', ":")))
     }
 
     /// Directories of links that are there.
@@ -66,7 +75,7 @@ impl Pins {
     }
 
     /// The directories of maps of other layouts.
-    fn other_maps(&self) -> Vec<PathBuf> {
+    pub(crate) fn other_maps(&self) -> Vec<PathBuf> {
         let mut others = children(&self.root.join("maps"));
         others.retain(|path| path.file_name() != Some(OsStr::new(&self.fingerprint)));
         others
@@ -75,6 +84,7 @@ impl Pins {
     /// Removes the maps of other layouts, once nothing is attached that uses them.
     pub(crate) fn remove_other_maps(&self) {
         self.other_maps().iter().for_each(|path| remove(path));
+        failpoint("others-removed");
     }
 
     /// Removes every pin: programs detach, maps go.
@@ -84,6 +94,35 @@ impl Pins {
             _ => Ok(()),
         }
     }
+}
+
+/// The maps in use, held, so that pins that somebody removes can be made again.
+pub(crate) struct Held(Vec<(PathBuf, OwnedFd)>);
+
+impl Held {
+    /// Everything that is pinned in the directory of the maps.
+    pub(crate) fn of(pins: &Pins) -> Result<Held, OpenError> {
+        let open = |path: PathBuf| match sys::open_pinned(&path) {
+            Ok(map) => Ok((path, map)),
+            Err(source) => Err(OpenError::Map { map: path.display().to_string(), source }),
+        };
+        children(&pins.maps()).into_iter().map(open).collect::<Result<_, _>>().map(Held)
+    }
+
+    /// Pins again what is no longer pinned; whether there was anything.
+    pub(crate) fn restore(&self) -> io::Result<bool> {
+        restore(self.0.iter().map(|(path, map)| (path.as_path(), map)))
+    }
+}
+
+/// Pins objects again where nothing is pinned any more; whether there was anything.
+pub(crate) fn restore<'a>(objects: impl Iterator<Item = (&'a Path, &'a OwnedFd)>) -> io::Result<bool> {
+    let mut missing = false;
+    for (path, object) in objects.filter(|(path, _)| !path.exists()) {
+        sys::pin_object(object, path)?;
+        missing = true;
+    }
+    Ok(missing)
 }
 
 fn on_bpffs(path: &Path) -> io::Result<()> {

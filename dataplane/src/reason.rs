@@ -62,8 +62,8 @@ reasons! {
     BadTcpFlags = 38, "bad-tcp-flags", "SYN+FIN, SYN+RST, or none of SYN, ACK and RST.";
     TinyFragment = 39, "tiny-fragment", "First fragment without the whole transport header.";
     FragmentOverlap = 40, "fragment-overlap", "Later fragment that would overwrite the first.";
-    FragmentUnknown = 41, "fragment-unknown", "Later fragment whose first was not seen.";
-    FragmentDenied = 42, "fragment-denied", "Later fragment of a first fragment that was dropped.";
+    FragmentUnknown = 41, "fragment-unknown", "Later fragment whose first was not seen, or was dropped.";
+    FragmentDenied = 42, "fragment-denied", "Later fragment of a datagram of which another first fragment was dropped.";
     ExtensionChain = 43, "extension-chain", "More IPv6 extension headers than are walked, or one out of place.";
     UnknownExtension = 44, "unknown-extension", "IPv6 extension header that is not known.";
     RoutingHeader = 45, "routing-header", "IPv6 routing header of type 0 (RFC 5095).";

@@ -1,9 +1,16 @@
 //! How large the kernel's tables are, and where each lies.
 
 use policy::{CompileLimits, Image, TableId};
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
 
-use crate::{abi::Count, error::PrepareError};
+use crate::{abi::Count, btf::Btf, error::PrepareError, object::OBJECT};
+
+/// One more whenever a word of a table, a gate's hash, a reason's number or a tick comes to mean something else while its place and size
+/// stay: what is pinned by an older version is then not taken up, but exchanged.
+const MEANING: u32 = 1;
+
+/// The maps in which flows and fragments are remembered.
+pub(crate) const STATE: [&str; 4] = ["hr_flows4", "hr_flows6", "hr_fragments", "hr_sync_fragments"];
 
 /// Bytes of one half of the image map beyond which kernels before 6.0 refuse it.
 pub const IMAGE_BYTES_OLD_KERNELS_MAX: usize = 4 << 20;
@@ -44,6 +51,7 @@ impl TableSizes {
             vcells_max: 32_768,
             verdicts_max: 8_192,
             rules_max: 8_192,
+            limits_max: 1_024,
         };
         TableSizes { image, flows: 4_096, fragments: 1_024, chunks_apart: true }
     }
@@ -68,7 +76,7 @@ impl TableSizes {
 }
 
 /// The tables in the order in which they lie in a half.
-const ORDER: [TableId; 12] = [
+const ORDER: [TableId; 13] = [
     TableId::Root4,
     TableId::Root6,
     TableId::Ports,
@@ -77,6 +85,7 @@ const ORDER: [TableId; 12] = [
     TableId::Pairs,
     TableId::Vbase,
     TableId::Verdicts,
+    TableId::Limits,
     TableId::Cells,
     TableId::Vcells,
     TableId::Skips,
@@ -117,6 +126,11 @@ impl Placement {
         self.sizes.rules().next_power_of_two()
     }
 
+    /// Processors for which there are counters: programs cut their number to a power of two.
+    pub(crate) fn cpus(&self) -> usize {
+        (self.cpus as usize).next_power_of_two()
+    }
+
     /// Words for which a table has room.
     pub(crate) fn words(&self, table: TableId) -> usize {
         // Whole pairs of words, so that every table begins at a multiple of 8 bytes.
@@ -140,20 +154,21 @@ impl Placement {
     }
 
     /// The name of the directory of maps: two sets of maps with the same name can be used by the same programs. It changes with the
-    /// structs and maps of the C headers and with the sizes.
+    /// definitions of the maps, with the layouts of their keys and values, and with the sizes; and not with a comment.
+    ///
+    /// Behind the dash stands what remembered flows look like: where that is equal they are taken along into other tables.
     pub(crate) fn fingerprint(&self) -> String {
-        let mut context = Context::new(&SHA256);
-        for source in [
-            include_str!("../bpf/structs.h"),
-            include_str!("../bpf/maps.h"),
-            include_str!("../bpf/consts.h"),
-            include_str!("../bpf/reasons.h"),
-        ] {
-            context.update(source.as_bytes());
-        }
-        context.update(format!("{:?} {} {ORDER:?}", self.sizes, self.cpus).as_bytes());
-        context.finish().as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+        let btf = Btf::of(OBJECT);
+        let layouts = format!("{MEANING} {} {}", btf.maps(&btf.map_names()), btf.layout("hr_event"));
+        let all = format!("{layouts} {:?} {} {ORDER:?}", self.sizes, self.cpus);
+        let state = format!("{MEANING} {}", btf.maps(&STATE));
+        format!("{}-{}", short_hash(&all, 6), short_hash(&state, 4))
     }
+}
+
+/// The first bytes of a hash, as text.
+fn short_hash(text: &str, bytes: usize) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref()[..bytes].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

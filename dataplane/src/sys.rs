@@ -1,4 +1,4 @@
-//! The few bpf(2) commands that the library in use does not offer, memory maps of arrays, and the RCU grace period.
+//! The few bpf(2) commands that the library in use does not offer, and memory maps of arrays.
 
 use std::{
     ffi::CString,
@@ -15,13 +15,16 @@ use std::{
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 const NAME_BYTES: usize = 16;
 
@@ -37,6 +40,16 @@ struct MapCreate {
     inner_map_fd: u32,
     numa_node: u32,
     map_name: [u8; NAME_BYTES],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct MapElement {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 /// `BPF_F_BEFORE`, `BPF_F_AFTER`, `BPF_F_LINK`: the place among the programs of a TCX hook.
@@ -155,17 +168,29 @@ fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
 
 /// Creates a memory-mappable array with values of any size.
 pub(crate) fn create_array(name: &str, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
-    let mut attr = MapCreate {
-        map_type: BPF_MAP_TYPE_ARRAY,
-        key_size: 4,
-        value_size,
-        max_entries,
-        map_flags: BPF_F_MMAPABLE,
-        ..MapCreate::default()
-    };
+    let map_type = BPF_MAP_TYPE_ARRAY;
+    create_map(name, MapCreate { map_type, value_size, max_entries, map_flags: BPF_F_MMAPABLE, ..MapCreate::default() })
+}
+
+/// Creates an array of one map, which is like another one.
+pub(crate) fn create_array_of_maps(name: &str, like: &impl AsFd) -> io::Result<OwnedFd> {
+    let (map_type, inner_map_fd) = (BPF_MAP_TYPE_ARRAY_OF_MAPS, raw(like)?);
+    create_map(name, MapCreate { map_type, value_size: 4, max_entries: 1, inner_map_fd, ..MapCreate::default() })
+}
+
+fn create_map(name: &str, mut attr: MapCreate) -> io::Result<OwnedFd> {
+    attr.key_size = 4;
     let length = name.len().min(NAME_BYTES - 1);
     attr.map_name[..length].copy_from_slice(&name.as_bytes()[..length]);
     owned(bpf(BPF_MAP_CREATE, &mut attr)?)
+}
+
+/// Puts a map into an array of maps.
+pub(crate) fn put_map(outer: &impl AsFd, index: u32, inner: &impl AsFd) -> io::Result<()> {
+    let inner = raw(inner)?;
+    let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_ref(&inner) as u64);
+    let mut attr = MapElement { map_fd: raw(outer)?, key, value, ..MapElement::default() };
+    bpf(BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
 }
 
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
@@ -192,6 +217,13 @@ pub(crate) fn create_link(program: &impl AsFd, ifindex: u32, kind: LinkKind) -> 
 pub(crate) fn update_link(link: &impl AsFd, program: &impl AsFd) -> io::Result<()> {
     let mut attr = LinkUpdate { link_fd: raw(link)?, new_prog_fd: raw(program)?, ..LinkUpdate::default() };
     bpf(BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Takes the program of a link off its hook at once; a link that is only let go of is taken off a moment later.
+pub(crate) fn detach_link(link: &impl AsFd) -> io::Result<()> {
+    // The attributes of this command are the first word of those of an update.
+    let mut attr = LinkUpdate { link_fd: raw(link)?, ..LinkUpdate::default() };
+    bpf(BPF_LINK_DETACH, &mut attr).map(drop)
 }
 
 /// Pins an object at a path.
@@ -243,13 +275,25 @@ fn raw(fd: &impl AsFd) -> io::Result<u32> {
     u32::try_from(fd.as_fd().as_raw_fd()).map_err(io::Error::other)
 }
 
-/// Waits until every program that was running when it was called has ended (an RCU grace period: `membarrier` with
-/// MEMBARRIER_CMD_GLOBAL is `synchronize_rcu`). A few milliseconds.
-pub(crate) fn wait_for_grace() -> io::Result<()> {
+/// `membarrier` with MEMBARRIER_CMD_GLOBAL: see [`crate::grace`].
+pub(crate) fn membarrier_global() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: a system call without pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The kernel's number of a map, program or link, each of a kind of its own.
+pub(crate) fn object_id(object: &impl AsFd) -> io::Result<u32> {
+    // Every `struct bpf_*_info` begins with the type and the number.
+    let mut info = [0u32; 2];
+    let mut attr = InfoByFd {
+        fd: raw(object)?,
+        info_len: u32::try_from(size_of_val(&info)).expect("a few bytes"),
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info[1])
 }
 
 /// The memory of an array map. Programs read it concurrently; this process is the only one that writes what programs only read.

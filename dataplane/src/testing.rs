@@ -25,6 +25,7 @@ use crate::{
     sys::Mapped,
 };
 
+pub use crate::failpoint::FAILPOINTS;
 pub use native::{Native, Ran, Run, Wire};
 pub use twins::{Arrival, TwinError, Twins};
 
@@ -43,14 +44,14 @@ const CELL_WORDS: usize = size_of::<Cell>() / 4;
 pub fn load_every_program(bpffs: &std::path::Path, sizes: TableSizes) -> Result<Vec<(String, u32)>, BenchError> {
     let placement = Placement { sizes, cpus: crate::kernel::possible_cpus() };
     let pins = Pins::prepare(bpffs, placement.fingerprint()).map_err(|error| failed(&error))?;
-    crate::object::make_sized_maps(&pins, &placement).map_err(|error| failed(&error))?;
+    let values = crate::object::make_maps(&pins, &placement).map_err(|error| failed(&error))?;
     let mut verified = Vec::new();
     for object in [crate::object::OBJECT, OBJECT] {
         let mut loader = EbpfLoader::new();
         for (name, entries) in crate::object::entries(&placement) {
             loader.map_max_entries(name, entries).map_pin_path(name, pins.map(name));
         }
-        let object = crate::settings::written_into(object, &placement);
+        let object = crate::object::with_settings(object, &placement, &values);
         let mut ebpf = loader.load(&object).map_err(|error| failed(&error))?;
         for (name, program) in ebpf.programs_mut() {
             let info = match program {

@@ -1,27 +1,28 @@
 //! Which of our interfaces is a VLAN of which other one: a tagged frame on the parent belongs to the child's guard.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, io};
 
 use policy::LocalInterface;
 
-/// The VLAN table of this thread's network namespace.
-const VLAN_TABLE: &str = "/proc/thread-self/net/vlan/config";
+use crate::links::{self, Link};
 
-/// (parent, VLAN) to child, among the interfaces given.
-pub(crate) fn children(interfaces: &[LocalInterface]) -> BTreeMap<(u32, u16), u32> {
-    // No table: the kernel has no VLAN devices.
-    parse(&fs::read_to_string(VLAN_TABLE).unwrap_or_default(), interfaces)
+/// (parent, VLAN) to child.
+pub(crate) type Children = BTreeMap<(u32, u16), u32>;
+
+/// The VLANs among the interfaces given.
+pub(crate) fn children(interfaces: &[LocalInterface]) -> io::Result<Children> {
+    Ok(among(&links::all()?, interfaces))
 }
 
-/// Lines are `eth0.5 | 5 | eth0` after two of headings.
-fn parse(table: &str, interfaces: &[LocalInterface]) -> BTreeMap<(u32, u16), u32> {
-    let index_of = |name: &str| interfaces.iter().find(|i| i.name == name).map(|i| i.ifindex);
-    let line = |line: &str| {
-        let mut columns = line.split('|').map(str::trim);
-        let (child, vid, parent) = (columns.next()?, columns.next()?, columns.next()?);
-        Some(((index_of(parent)?, vid.parse().ok()?), index_of(child)?))
-    };
-    table.lines().filter_map(line).collect()
+fn among(links: &[Link], interfaces: &[LocalInterface]) -> Children {
+    let ours = |ifindex: u32| interfaces.iter().any(|interface| interface.ifindex == ifindex);
+    let pair = |link: &Link| link.vlan.filter(|(parent, _)| ours(*parent) && ours(link.ifindex));
+    links.iter().filter_map(|link| Some((pair(link)?, link.ifindex))).collect()
+}
+
+/// Whether an interface carries VLANs of ours. The driver may take their tags off before XDP sees a frame.
+pub(crate) fn carries(children: &Children, ifindex: u32) -> bool {
+    children.keys().any(|(parent, _)| *parent == ifindex)
 }
 
 #[cfg(test)]
@@ -31,12 +32,11 @@ mod tests {
 
     #[test]
     fn only_pairs_of_ours_count() {
-        let table = "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n\
-                     eth0.5         | 5  | eth0\neth0.6         | 6  | eth0\n";
-        let of =
-            |name: &str, ifindex| LocalInterface { name: name.to_owned(), ifindex, role: Role::Vip, addresses: vec![] };
-        let found = parse(table, &[of("eth0", 2), of("eth0.5", 7)]);
+        let link = |ifindex, vlan| Link { ifindex, kind: 1, vlan };
+        let links = [link(2, None), link(3, None), link(7, Some((2, 5))), link(8, Some((2, 6))), link(9, Some((3, 5)))];
+        let of = |ifindex| LocalInterface { name: String::new(), ifindex, role: Role::Vip, addresses: vec![] };
+        let found = among(&links, &[2, 7, 9].map(of));
         assert_eq!(found, BTreeMap::from([((2, 5), 7)]));
-        assert!(parse("", &[]).is_empty());
+        assert!(carries(&found, 2) && !carries(&found, 7));
     }
 }

@@ -6,6 +6,7 @@
 #[path = "../entry.rs"]
 mod entry;
 mod seeds;
+#[expect(dead_code, reason = "the tests share more with each other than with this")]
 #[path = "../../dataplane/tests/shared/mod.rs"]
 mod shared;
 mod step;
@@ -20,7 +21,7 @@ use dataplane::{
 use policy::{CompileLimits, Direction};
 
 use crate::{
-    seeds::seeds,
+    seeds::{seeds, talkers},
     shared::{corpus, members, policies::sample},
     step::{STEPS_MAX, Step, steps},
     wire::InProcess,
@@ -42,10 +43,12 @@ fn twins(world: u32) -> Twins<InProcess> {
     let image = CompileLimits { rules_max: RULES_MAX, ..small.image };
     // The programs have one set of settings: chunks are where they are in all worlds.
     let sizes = TableSizes { image, chunks_apart: false, ..small };
-    let made =
-        Twins::new(InProcess::default(), world, std::slice::from_ref(&interface), &corpus::guard(&interface), sizes);
+    let (first, guard) = match world {
+        0 => (corpus::image(), corpus::guard(&interface)),
+        _ => (sample(u64::from(world)).2, talkers(world).guard),
+    };
+    let made = Twins::new(InProcess::default(), world, &[interface], &guard, sizes);
     let mut twins = made.unwrap_or_else(|error| panic!("{error}"));
-    let first = if world == 0 { corpus::image() } else { sample(u64::from(world)).2 };
     let ready = twins.activate(first).and_then(|()| twins.set_spare(sample(u64::from(world) + 1_000).2));
     ready.unwrap_or_else(|error| panic!("{error}"));
     twins
@@ -78,7 +81,7 @@ fn take(twins: &mut Twins<InProcess>, step: &Step<'_>) -> Result<(), TwinError> 
     match *step {
         Step::Packet { arrival, direction, linear, frame } => {
             twins.judge(hook(direction), frame, linear)?;
-            twins.receive(arrival, hook(direction), frame)?;
+            twins.receive(arrival, hook(direction), frame, linear)?;
         }
         Step::Cut { direction, linear, frame } => twins.receive_cut(hook(direction), frame, linear)?,
         Step::Flip => twins.flip()?,

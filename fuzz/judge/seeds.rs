@@ -1,13 +1,13 @@
 //! What the fuzzer begins with: the evasion corpus, and random frames of the flows that the policies are about.
 
 use policy::{
-    Direction,
+    Direction, Flow, Guard,
     sample::{FlowSampler, SplitMix64},
 };
 
 use crate::{
     WORLDS,
-    shared::{corpus, frames::random_frame, policies::sample},
+    shared::{corpus, frames::random_frame, guards::random_guard, members::interface, policies::sample},
     step::{flip, packet},
 };
 
@@ -25,20 +25,36 @@ pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
         seeds.push((format!("corpus-{name}-{verdicts}"), bytes));
     }
     for world in 1..WORLDS {
-        let (model, members, _) = sample(u64::from(world));
-        let (sampler, mut random) = (FlowSampler::new(&model, &members), SplitMix64::new(u64::from(world)));
+        let mut talkers = talkers(world);
         for number in 0..RANDOM {
-            seeds.push((format!("world{world}-{number}"), conversation(world, &sampler, &mut random)));
+            seeds.push((format!("world{world}-{number}"), conversation(world, &mut talkers)));
         }
     }
     seeds
 }
 
-fn conversation(world: u32, sampler: &FlowSampler, random: &mut SplitMix64) -> Vec<u8> {
+/// Whose packets a world is about.
+pub(crate) struct Talkers {
+    pub(crate) guard: Guard,
+    guarded: Vec<Flow>,
+    sampler: FlowSampler,
+    random: SplitMix64,
+}
+
+/// The guard of a random world, and what talks there.
+pub(crate) fn talkers(world: u32) -> Talkers {
+    let (model, members, _) = sample(u64::from(world));
+    let (sampler, mut random) = (FlowSampler::new(&model, &members), SplitMix64::new(u64::from(world)));
+    let (guard, guarded) = random_guard(&sampler, &mut random, interface().ifindex);
+    Talkers { guard, guarded, sampler, random }
+}
+
+fn conversation(world: u32, talkers: &mut Talkers) -> Vec<u8> {
+    let Talkers { guarded, sampler, random, .. } = talkers;
     let mut bytes = vec![u8::try_from(world).expect("a few worlds")];
     for number in 0..FRAMES {
         let direction = if random.once_in(2) { Direction::Egress } else { Direction::Ingress };
-        bytes.extend(packet(number, direction, &random_frame(sampler, random)));
+        bytes.extend(packet(number, direction, &random_frame(sampler, guarded, random)));
         if random.once_in(6) {
             bytes.extend(flip());
         }

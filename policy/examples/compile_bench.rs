@@ -61,6 +61,7 @@ const AMPLE: CompileLimits = CompileLimits {
     vcells_max: 1 << 24,
     verdicts_max: 1 << 22,
     rules_max: 1 << 22,
+    limits_max: 1 << 16,
 };
 
 fn measure(model: &Model) -> (Duration, Image) {
@@ -214,7 +215,7 @@ impl Builder {
 }
 
 fn rule(number: usize, action: Action, peers: Vec<Peer>, services: Vec<ServiceMatch>) -> Rule {
-    Rule { name: format!("r{number}"), action, peers, services, log: false }
+    Rule { name: format!("r{number}"), action, peers, services, log: false, limits: None }
 }
 
 fn tcp(first: u16, last: u16) -> ServiceMatch {

@@ -144,6 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_limit_is_one_line() {
+        let limited = |limits: &str| {
+            let text = format!(
+                "apiVersion: hedgerow/v1\nkind: Policy\nmetadata: {{name: web}}\n\
+                 spec: {{tier: platform, appliesTo: {{any: true}}, ingress: [{{name: r, action: allow{limits}}}]}}\n"
+            );
+            parse(&[SourceText { name: "web.yaml".to_owned(), text }]).unwrap()
+        };
+        let [none, ten, twenty] = ["", ", limits: {packets: 10}", ", limits: {packets: 20}"].map(limited);
+        let text = diff(&ten, &twenty).to_string();
+        assert!(text.contains("-      packets: 10\n+      packets: 20\n"), "{text}");
+        let text = diff(&none, &ten).to_string();
+        assert!(text.contains("+    limits:\n+      packets: 10\n"), "{text}");
+    }
+
+    #[test]
     fn added_and_removed_documents_show_whole() {
         let added = diff(&[], &documents("enforce"));
         assert_eq!(added.changes[0].change, ChangeKind::Added);

@@ -53,6 +53,19 @@ mod tests {
         assert_ne!(content_digest(&random_documents(4)), digest);
     }
 
+    /// Revisions that were written before rules could have limits keep their names.
+    #[test]
+    fn documents_without_limits_keep_their_digest() {
+        let json = concat!(
+            r#"{"apiVersion":"hedgerow/v1","kind":"Policy","metadata":{"name":"p"},"spec":{"tier":"platform","#,
+            r#""appliesTo":{"segment":"any"},"ingress":[{"name":"r","action":"allow","log":true}]}}"#
+        );
+        let document = Document::from_json(json).unwrap();
+        assert_eq!(document.to_json(), json);
+        let digest = "fcbdb25d3a40011178d4f54fbbc69f07fd3ee1e11f7d1522985ee34266444060";
+        assert_eq!(content_digest(&[document]).to_string(), digest);
+    }
+
     #[test]
     fn merge_replaces_by_kind_and_name() {
         let (current, given) = (random_documents(3), random_documents(4));

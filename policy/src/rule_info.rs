@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Action, Tier},
+    model::{Action, RuleLimits, Tier},
     verdict::{RuleRef, Side, Verdict},
 };
 
@@ -25,6 +25,9 @@ pub struct RuleInfo {
     pub rule: Option<String>,
     /// What it does.
     pub action: Action,
+    /// How much of what it allows may pass.
+    #[serde(default)]
+    pub limits: Option<RuleLimits>,
 }
 
 impl RuleInfo {
@@ -34,7 +37,7 @@ impl RuleInfo {
             Verdict::Allow => Action::Allow,
             Verdict::Deny => Action::Deny,
         };
-        RuleInfo { reference: RuleRef::Default, side: None, tier: None, policy: None, rule: None, action }
+        RuleInfo { reference: RuleRef::Default, side: None, tier: None, policy: None, rule: None, action, limits: None }
     }
 }
 

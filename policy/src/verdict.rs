@@ -12,6 +12,8 @@
 //! 5. `log`: one of the two rules named so says `log`.
 //! 6. `keep`: `verdict` is `Allow`, of the two *enforced* outcomes at least one is a rule of a policy with
 //!    `existingFlows: keep`, and none is a rule of a policy with `existingFlows: cut`.
+//! 7. `limited`: `verdict` is `Allow`, and one of the two rules named in 4 has limits. Whether they are exceeded depends on
+//!    other packets and is no part of the decision.
 //!
 //! Search of one direction, for the address that it protects (ingress: the destination; egress: the source): policies
 //! that apply to that address and have a section for the direction, in the order of [`Model::policies`]; in each the
@@ -100,4 +102,7 @@ pub struct Decision {
     pub log: bool,
     /// The flow keeps its permission when a later revision takes it away (`existingFlows: keep`).
     pub keep: bool,
+    /// The packet passes only as long as the limits of a rule allow it.
+    #[serde(default)]
+    pub limited: bool,
 }

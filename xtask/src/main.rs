@@ -1,4 +1,4 @@
-//! The commands of a developer: `cargo xtask demo`, `test`, `bench`, `fuzz`, `lab`, `tidy`.
+//! The commands of a developer: `cargo xtask demo`, `test`, `kernels`, `bench`, `fuzz`, `lab`, `tidy`.
 //!
 //! Depends on nothing but the standard library, so that it builds in seconds on a bare machine and can then say, and install,
 //! what the rest needs.
@@ -8,6 +8,7 @@ mod build;
 mod demo;
 mod failure;
 mod fuzz;
+mod kernels;
 mod lab;
 mod machine;
 mod packages;
@@ -24,7 +25,9 @@ use failure::Failure;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo [--keep] [--revisions N]   the whole of it in network namespaces: forms, enforces, is hurt, heals; prints what it measured
-  test                            every check and test, those that need root included; installs what is missing and says so first
+  test [--long]                   every check and test, those that need root included; installs what is missing and says so first;
+                                  --long: ten times as many revisions flip under traffic
+  kernels [NAME ...]              the packet tests under the kernels of distributions (Debian 12: 6.1), emulated; --tests PART for some
   bench NAME                      a measurement, in a release build; without a name it lists them (datapath, change, throughput, …)
   fuzz [TARGET] [--seconds N]     the fuzz targets (judge, documents), a minute each; what is found is kept, and how to try it again said
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
@@ -37,7 +40,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["demo", rest @ ..] => demo::play(rest),
-        ["test"] => test::run_all(),
+        ["test", rest @ ..] => test::run_words(rest),
+        ["kernels", rest @ ..] => kernels::run_words(rest),
         ["bench", rest @ ..] => bench::run_named(rest),
         ["fuzz", rest @ ..] => fuzz::run_words(rest),
         ["lab", rest @ ..] => lab::run_words(rest),

@@ -1,6 +1,7 @@
 //! What the build, the tests and the demonstration need of the system, and installing it.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::failure::Failure;
 use crate::machine::{self, Root};
@@ -45,12 +46,28 @@ pub(crate) const BUILD: &[Need] = &[
 /// To run the laboratory: the demonstration and the end-to-end tests.
 pub(crate) const LAB: &[Need] = &[
     program("iproute2", "ip", "network namespaces"),
-    program("iproute2", "tc", "traffic control, which some tests turn against us"),
     program("nftables", "nft", "cuts networks in the laboratory"),
     program("procps", "sysctl", "kernel parameters of a namespace"),
     program("keepalived", "keepalived", "the real VRRP"),
     program("haproxy", "haproxy", "the real load balancer"),
     program("curl", "curl", "to look around in the laboratory"),
+];
+
+/// To run the tests of the data path.
+pub(crate) const DATA_PATH: &[Need] = &[
+    program("iproute2", "ip", "interfaces in network namespaces"),
+    program("iproute2", "tc", "traffic control, which some tests turn against us"),
+    program("iputils-ping", "ping", "asks whether an address answers"),
+    program("bpftool", "bpftool", "takes programs away behind our back"),
+    program("util-linux", "setpriv", "the capabilities of the unit, and no others"),
+];
+
+/// To run the kernels of distributions.
+pub(crate) const EMULATOR: &[Need] = &[
+    program("qemu-system-x86", "qemu-system-x86_64", "runs another kernel without acceleration"),
+    program("kmod", "depmod", "the order of kernel modules"),
+    program("kmod", "insmod", "loads them in the guest"),
+    program("mount", "mount", "the guest's file systems"),
 ];
 
 /// To measure beside.
@@ -117,23 +134,28 @@ pub(crate) fn install(root: Root, needs: &[&[Need]]) -> Result<(), Failure> {
     }
 }
 
+/// Learns what the package sources offer today.
+pub(crate) fn update(root: Root) -> Result<(), Failure> {
+    run(apt_get(root, "run `apt-get update` yourself")?.args(["update", "-qq"]))
+}
+
 fn apt(root: Root, packages: &[&str]) -> Result<(), Failure> {
     let by_hand = format!("install them yourself: {}", packages.join(" "));
+    let (mut update, mut install) = (apt_get(root, &by_hand)?, apt_get(root, &by_hand)?);
+    let quiet = services::Quiet::begin(root, packages)?;
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
+    let installed = run(update.args(["update", "-qq"])).and_then(|()| run(&mut install));
+    quiet.end()?;
+    installed
+}
+
+/// A call of apt-get, if this machine has one and we may use it.
+fn apt_get(root: Root, by_hand: &str) -> Result<Command, Failure> {
     if machine::find("apt-get").is_none() {
         return Err(Failure::other(format!("this machine has no apt-get; {by_hand}")));
     }
-    let apt_get = |arguments: &[&str]| -> Result<(), Failure> {
-        let mut command =
-            root.command("env").ok_or_else(|| Failure::other(format!("installing needs root or sudo; {by_hand}")))?;
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
-        run(&mut command)
-    };
-    let quiet = services::Quiet::begin(root, packages)?;
-    let installed = apt_get(&["update", "-qq"]).and_then(|()| {
-        let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
-        arguments.extend_from_slice(packages);
-        apt_get(&arguments)
-    });
-    quiet.end()?;
-    installed
+    let mut command =
+        root.command("env").ok_or_else(|| Failure::other(format!("installing needs root or sudo; {by_hand}")))?;
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    Ok(command)
 }

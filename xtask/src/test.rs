@@ -6,16 +6,27 @@ use std::process::Command;
 use crate::build::{cargo, host, repository, target_dir};
 use crate::failure::Failure;
 use crate::machine::{self, Root};
-use crate::packages::{self, BUILD, LAB, SANITIZERS, STYLE};
+use crate::packages::{self, BUILD, DATA_PATH, LAB, SANITIZERS, STYLE};
 use crate::shell::{output, run, run_lines, say};
 use crate::summary::Summary;
 use crate::tidy;
 
+/// Tells tests that they may take their time.
+const LONG: (&str, &str) = ("HEDGEROW_TEST_LONG", "1");
+
 /// The command.
-pub(crate) fn run_all() -> Result<(), Failure> {
+pub(crate) fn run_words(words: &[&str]) -> Result<(), Failure> {
+    match words {
+        [] => run_all(false),
+        ["--long"] => run_all(true),
+        _ => Err(Failure::usage("usage: cargo xtask test [--long]")),
+    }
+}
+
+fn run_all(long: bool) -> Result<(), Failure> {
     let root = Root::find();
     let mut summary = Summary::default();
-    let installed = packages::install(root, &[BUILD, LAB, SANITIZERS, STYLE]);
+    let installed = packages::install(root, &[BUILD, LAB, DATA_PATH, SANITIZERS, STYLE]);
     if let Err(failure) = &installed {
         if root != Root::No {
             return installed;
@@ -26,7 +37,7 @@ pub(crate) fn run_all() -> Result<(), Failure> {
         say("Neither root nor sudo: the tests that need it say so below and do nothing.")?;
     }
     style(&mut summary)?;
-    tests(root, &mut summary)?;
+    tests(root, long, &mut summary)?;
     summary.print()?;
     if summary.all_passed() { Ok(()) } else { Err(Failure::other("not everything passed")) }
 }
@@ -60,13 +71,16 @@ fn style(summary: &mut Summary) -> Result<(), Failure> {
 }
 
 /// All tests of the workspace, as root where there is a way to be.
-fn tests(root: Root, summary: &mut Summary) -> Result<(), Failure> {
+fn tests(root: Root, long: bool, summary: &mut Summary) -> Result<(), Failure> {
     // The end-to-end tests run the finished programs. Built together with the tests, no dependency is built twice.
     let built = run(&mut cargo(&["test", "--locked", "--workspace", "--no-run"]));
     summary.check("cargo test --no-run", &built);
     let mut command = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     if root == Root::Sudo {
         command.env(runner_variable()?, "sudo -E");
+    }
+    if long {
+        command.env(LONG.0, LONG.1);
     }
     let clean_before = summary.all_passed();
     let outcome = run_lines(&mut command, |line| summary.read(line));

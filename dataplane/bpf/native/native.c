@@ -19,10 +19,11 @@
 static const struct hr_map hr_maps[] = {
     HR_MAP(hr_live),
     HR_MAP(hr_meta),
-    HR_MAP(hr_image),
+    HR_MAP(hr_image_even),
+    HR_MAP(hr_image_odd),
     HR_MAP(hr_chunks),
     HR_MAP(hr_rules),
-    HR_MAP(hr_reasons),
+    HR_MAP(hr_cpus),
     HR_MAP(hr_gate),
     HR_MAP(hr_guard),
     HR_MAP(hr_join),
@@ -34,7 +35,6 @@ static const struct hr_map hr_maps[] = {
     HR_MAP(hr_sync_fragments),
     HR_MAP(hr_timeouts),
     HR_RING(hr_events),
-    HR_MAP(hr_telling),
     HR_MAP(hr_probe),
 };
 /* clang-format on */
@@ -42,6 +42,15 @@ static const struct hr_map hr_maps[] = {
 static const struct hr_program hr_programs[] = {
     HR_XDP(hr_xdp),           HR_XDP(hr_xdp_frags),    HR_XDP(hr_ask_xdp),     HR_SKB(hr_ingress),    HR_SKB(hr_egress),
     HR_SKB(hr_guard_ingress), HR_SKB(hr_guard_egress), HR_SKB(hr_ask_ingress), HR_SKB(hr_ask_egress), HR_SKB(hr_clock),
+};
+
+static void *const hr_values[HR_VALUES] = {
+    [HR_LIVE] = &hr_live,
+    [HR_GATE] = &hr_gate,
+    [HR_TIMEOUTS] = &hr_timeouts,
+    [HR_CPUS] = &hr_cpus,
+    [HR_IMAGE_EVEN] = &hr_image_even,
+    [HR_IMAGE_ODD] = &hr_image_odd,
 };
 
 #define HR_COUNT(list) (sizeof(list) / sizeof(*(list)))
@@ -57,6 +66,12 @@ static void hr_fault(const char *format, ...) {
     fputc('\n', stderr);
     va_end(values);
     abort();
+}
+
+static void *hr_value(enum hr_value value) {
+    u32 zero = 0;
+
+    return bpf_map_lookup_elem(hr_values[value], &zero);
 }
 
 static const struct hr_map *hr_named_map(const char *name) {

@@ -3,9 +3,6 @@
 #ifndef HR_NATIVE_PROGRAMS_H
 #define HR_NATIVE_PROGRAMS_H
 
-/* Headers behind that of Ethernet are aligned, as with NET_IP_ALIGN: so the sanitizer may look at alignment too. */
-#define HR_ALIGN 2
-
 struct hr_program {
     const char *name;
     int (*xdp)(struct xdp_md *);
@@ -34,14 +31,16 @@ __u32 bpf_get_smp_processor_id(void) {
 }
 
 /* The first bytes of a frame in memory of exactly that size: one byte further, and the sanitizer speaks. */
-static void *hr_linear(struct hr_whole *whole, u32 size) {
-    u8 *memory = hr_allocate(HR_ALIGN + size);
+static void *hr_buffer(struct hr_whole *whole, u32 size) {
+    u8 *memory = malloc(size);
 
+    if (!memory && size)
+        hr_fault("there is no memory for a frame of %u bytes", size);
     free(whole->linear);
     whole->linear = memory;
     if (size)
-        memcpy(memory + HR_ALIGN, whole->bytes, size);
-    return memory + HR_ALIGN;
+        memcpy(memory, whole->bytes, size);
+    return memory;
 }
 
 __u64 bpf_xdp_get_buff_len(struct xdp_md *ctx) {
@@ -52,7 +51,7 @@ __u64 bpf_xdp_get_buff_len(struct xdp_md *ctx) {
 long bpf_skb_pull_data(struct __sk_buff *skb, __u32 size) {
     if (size > skb->whole.size)
         return -ENOMEM;
-    skb->data = (u64)(uintptr_t)hr_linear(&skb->whole, size);
+    skb->data = (u64)(uintptr_t)hr_buffer(&skb->whole, size);
     skb->data_end = skb->data + size;
     return 0;
 }
@@ -69,7 +68,7 @@ struct hr_arrival {
 
 static int hr_run(const struct hr_program *program, const struct hr_arrival *a) {
     struct hr_whole whole = {.bytes = a->frame, .size = a->bytes};
-    u64 data = (u64)(uintptr_t)hr_linear(&whole, a->linear);
+    u64 data = (u64)(uintptr_t)hr_buffer(&whole, a->linear);
     int action;
 
     if (program->xdp) {

@@ -105,5 +105,12 @@ impl Rules {
 }
 
 fn rule(name: String, scope: Scope, services: Vec<ServiceMatch>) -> Rule {
-    Rule { name, action: Action::Allow, peers: vec![Peer { scope, except: vec![] }], services, log: false }
+    Rule {
+        name,
+        action: Action::Allow,
+        peers: vec![Peer { scope, except: vec![] }],
+        services,
+        log: false,
+        limits: None,
+    }
 }

@@ -1,20 +1,29 @@
 //! Kernels before 6.6: a filter of the clsact queueing discipline. It has no link; the filter itself outlives the process.
 
+use std::io;
+
 use aya::programs::{
     TcAttachType,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
 };
 use policy::{Direction, LocalInterface};
 
-use super::site::fault;
+use super::{
+    filters::{Place, filters},
+    site::fault,
+};
 use crate::{
+    enforcer::Hook,
     error::AttachError,
+    failpoint::failpoint,
     object::{EGRESS, INGRESS, Object},
 };
 
-/// Priority and handle of our filters: fixed, so that they are found again after a restart.
+/// Priority and handle of our filters: fixed, so that they are found again after a restart. No priority comes before this one.
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x4852);
+/// Of a filter that stands in for ours while ours changes its place.
+const HANDLE_MEANWHILE: TcHandle = TcHandle::new(0, 0x4853);
 
 /// Replaces our filter, or makes it; true: it was not there. The kernel exchanges a filter's program atomically.
 pub(super) fn attach(
@@ -27,27 +36,80 @@ pub(super) fn attach(
     let program = object.tc_program(name);
     let there = SchedClassifierLink::attached(&interface.name, kind, PRIORITY, HANDLE, None);
     let there = there.map_err(|error| fail(&error))?;
-    let (id, fresh) = match program.attach_to_link(there) {
-        Ok(id) => (id, false),
+    let fresh = match program.attach_to_link(there) {
+        Ok(id) => {
+            let link = program.take_link(id).map_err(|error| fail(&error))?;
+            // Dropping it would detach; a filter has no pin that could keep it.
+            std::mem::forget(link);
+            failpoint("link-updated");
+            false
+        }
         Err(_) => {
             // If the qdisc is there already this fails, and what follows succeeds.
             let _already_there = qdisc_add_clsact(&interface.name);
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
-            let options = TcAttachOptions::Netlink(options);
-            (program.attach_with_options(&interface.name, kind, options).map_err(|error| fail(&error))?, true)
+            add(object, interface, direction, HANDLE)?;
+            true
         }
     };
-    let link = program.take_link(id).map_err(|error| fail(&error))?;
-    // Dropping it would detach; a filter has no pin that could keep it.
-    std::mem::forget(link);
+    // Left by a process that was killed while it changed the filter's place.
+    remove(&interface.name, direction, HANDLE_MEANWHILE);
     Ok(fresh)
+}
+
+/// Adds a filter; it comes before all others of its priority (`list_add_rcu` in net/sched/cls_bpf.c).
+fn add(
+    object: &mut Object,
+    interface: &LocalInterface,
+    direction: Direction,
+    handle: TcHandle,
+) -> Result<(), AttachError> {
+    let (name, kind) = of_direction(direction);
+    let fail = |error: &dyn std::error::Error| fault(name, interface, "clsact", error);
+    let program = object.tc_program(name);
+    let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, classid: None });
+    let id = program.attach_with_options(&interface.name, kind, options).map_err(|error| fail(&error))?;
+    let link = program.take_link(id).map_err(|error| fail(&error))?;
+    // As above.
+    std::mem::forget(link);
+    failpoint("link-created");
+    Ok(())
+}
+
+/// Puts our filter before others of its priority. One of ours is there all the time.
+pub(super) fn bring_forward(
+    object: &mut Object,
+    interface: &LocalInterface,
+    direction: Direction,
+) -> Result<(), AttachError> {
+    add(object, interface, direction, HANDLE_MEANWHILE)?;
+    remove(&interface.name, direction, HANDLE);
+    failpoint("forward-attached");
+    add(object, interface, direction, HANDLE)?;
+    remove(&interface.name, direction, HANDLE_MEANWHILE);
+    Ok(())
+}
+
+/// Where the filter with our program stands.
+pub(super) fn place(hook: Hook, program: u32) -> io::Result<Place> {
+    let filters = filters(hook.ifindex, hook.direction)?;
+    let ours =
+        filters.iter().position(|f| (f.priority, f.handle, f.program) == (PRIORITY, u32::from(HANDLE), Some(program)));
+    Ok(match ours {
+        Some(0) => Place::First,
+        Some(_) => Place::Behind { other: filters[0].to_string() },
+        None => Place::Missing,
+    })
 }
 
 /// Removes our filter.
 pub(super) fn detach(interface: &str, direction: Direction) {
+    remove(interface, direction, HANDLE);
+}
+
+fn remove(interface: &str, direction: Direction, handle: TcHandle) {
     let (_, kind) = of_direction(direction);
     // Detached when it is dropped.
-    drop(SchedClassifierLink::attached(interface, kind, PRIORITY, HANDLE, None));
+    drop(SchedClassifierLink::attached(interface, kind, PRIORITY, handle, None));
 }
 
 fn of_direction(direction: Direction) -> (&'static str, TcAttachType) {

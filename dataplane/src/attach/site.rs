@@ -7,7 +7,9 @@ use policy::{Direction, LocalInterface};
 use super::Attached;
 use crate::{
     enforcer::{Attachment, Hook},
-    error::AttachError,
+    error::{AttachError, NoEthernet},
+    failpoint::failpoint,
+    links,
     object::{Object, with_sources},
     pin::{self, Pins},
     sys::{self, LinkKind},
@@ -28,6 +30,10 @@ impl<'a> Site<'a> {
         pins: &'a Pins,
         interface: &'a LocalInterface,
     ) -> Result<Site<'a>, AttachError> {
+        let link = links::one(interface.ifindex).map_err(|error| fault("link", interface, "rtnetlink", &error))?;
+        if !link.carries_ethernet() {
+            return Err(fault("link", interface, "link type", &NoEthernet { kind: link.kind }));
+        }
         let made = std::fs::create_dir_all(pins.links(interface.ifindex, &interface.name));
         made.map_err(|error| fault("link", interface, "pin", &error))?;
         Ok(Site { object, pins, interface, wanted: BTreeSet::new() })
@@ -38,9 +44,11 @@ impl<'a> Site<'a> {
     pub(super) fn adopt(&mut self, program: &str, name: &'static str) -> Option<OwnedFd> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let link = sys::open_pinned(&path).ok()?;
-        let alive = sys::link_info(&link).is_ok_and(|info| info.ifindex == self.interface.ifindex);
-        if !alive || sys::update_link(&link, self.object.program_fd(program).ok()?).is_err() {
-            return None;
+        let info = sys::link_info(&link).ok().filter(|info| info.ifindex == self.interface.ifindex)?;
+        // To exchange a program for its like would only cost time.
+        if !self.object.is_copy(program, info.program_id) {
+            sys::update_link(&link, self.object.program_fd(program).ok()?).ok()?;
+            failpoint("link-updated");
         }
         self.wanted.insert(name);
         Some(link)
@@ -57,8 +65,10 @@ impl<'a> Site<'a> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let made = self.object.program_fd(program).and_then(|fd| {
             let link = sys::create_link(fd, self.interface.ifindex, kind)?;
+            failpoint("link-created");
             pin::remove(&path);
             sys::pin_object(&link, &path)?;
+            failpoint("link-pinned");
             Ok(link)
         });
         let link = made.map_err(|error| fault(program, self.interface, &attachment.to_string(), &error))?;

@@ -5,7 +5,7 @@ use std::io;
 use policy::{Direction, Guard, Image, LocalInterface, TableId};
 
 use crate::{
-    abi::{Gate, JoinKey, JoinValue, REASONS},
+    abi::{Cpu, Gate, JoinKey, JoinValue, REASONS},
     clock,
     enforcer::{Count, Timeouts},
     gate,
@@ -34,8 +34,9 @@ const CPUS: u32 = 2;
 /// A tick of the programs is then a second, as in the userspace enforcer.
 const JIFFIES_PER_SECOND: u64 = 64;
 /// Maps that hold what programs remember or count.
-const STATE: [&str; 7] =
-    ["hr_flows4", "hr_flows6", "hr_fragments", "hr_sync_fragments", "hr_telling", "hr_reasons", "hr_rules"];
+const STATE: [&str; 6] = ["hr_flows4", "hr_flows6", "hr_fragments", "hr_sync_fragments", "hr_cpus", "hr_rules"];
+/// Maps that hold a guard.
+const GUARD: [&str; 5] = ["hr_gate", "hr_guard", "hr_spoof", "hr_join", "hr_vlan"];
 
 /// Brings requests to the programs, and answers back in the order of the requests.
 pub trait Wire {
@@ -108,12 +109,12 @@ impl<W: Wire> Native<W> {
         self.send(ASK_WORLD, "", &[self.world], &[])
     }
 
-    /// Makes every map as the loader would. It cannot set the size of a value: two are made with theirs, as
-    /// `object::make_sized_maps` does.
+    /// Makes every map as the loader would. It cannot set the size of a value: some are made with theirs, as `object::make_maps` does.
     fn make_maps(&mut self) -> io::Result<()> {
         for (name, entries) in object::entries(&self.placement) {
             let value = match name {
-                "hr_image" => self.placement.image_words() * size_of::<u32>(),
+                "hr_image_even" | "hr_image_odd" => self.placement.image_words() * size_of::<u32>(),
+                "hr_cpus" => self.placement.cpus() * size_of::<Cpu>(),
                 "hr_rules" => self.placement.rules_bytes(),
                 _ => 0,
             };
@@ -140,12 +141,13 @@ impl<W: Wire> Native<W> {
         self.send(ASK_UPDATE, map, &[], &[bytes_of(key).to_vec(), bytes_of(value).to_vec()])
     }
 
-    /// Tells the guard that holds, once in a world.
+    /// Tells the guard that holds.
     ///
     /// # Errors
     /// If it does not fit, or as [`Wire::send`].
     pub fn set_guard(&mut self, guard: &Guard, interfaces: &[LocalInterface]) -> io::Result<()> {
         let wanted = Wanted::of(guard).map_err(io::Error::other)?;
+        GUARD.iter().try_for_each(|map| self.send(ASK_CLEAR, map, &[], &[]))?;
         let bits = gate::words(wanted.guard.keys(), wanted.spoof.keys());
         let bits: Vec<u8> = bits.iter().flat_map(|bits| bits.to_ne_bytes()).collect();
         self.store("hr_gate", 0, 0, &bits)?;
@@ -153,7 +155,7 @@ impl<W: Wire> Native<W> {
         debug_assert!(bits.len() <= size_of::<Gate>());
         wanted.guard.iter().try_for_each(|(key, value)| self.update("hr_guard", key, value))?;
         wanted.spoof.iter().try_for_each(|(key, value)| self.update("hr_spoof", key, value))?;
-        let vlans = vlan_entries(&vlan::children(interfaces));
+        let vlans = vlan_entries(&vlan::children(interfaces)?);
         vlans.iter().try_for_each(|(key, value)| self.update("hr_vlan", key, value))?;
         self.joins = wanted.join.into_iter().collect();
         self.open_doors()
@@ -177,7 +179,8 @@ impl<W: Wire> Native<W> {
                 }
             } else {
                 let offset = self.placement.offset(table) * size_of::<u32>();
-                self.store("hr_image", half, offset, &bytes_of_words(words))?;
+                let image = if half == 0 { "hr_image_even" } else { "hr_image_odd" };
+                self.store(image, 0, offset, &bytes_of_words(words))?;
             }
         }
         Ok(())
@@ -205,7 +208,7 @@ impl<W: Wire> Native<W> {
         let [jiffies, ns] = [now_s * JIFFIES_PER_SECOND, now_s * 1_000_000_000];
         let halves = |number: u64| [(number & 0xffff_ffff) as u32, (number >> 32) as u32];
         let arguments = [halves(jiffies), halves(ns)].concat();
-        self.send(ASK_CLOCK, "", &[arguments, vec![CPUS - 1]].concat(), &[])
+        self.send(ASK_CLOCK, "", &[&arguments[..], &[CPUS - 1]].concat(), &[])
     }
 
     /// Forgets every flow, fragment and count.
@@ -245,7 +248,8 @@ impl<W: Wire> Native<W> {
     /// As [`Wire::receive`].
     pub fn reasons(&mut self, direction: Direction) -> io::Result<Vec<Count>> {
         let hook = usize::from(direction == Direction::Egress);
-        self.counts("hr_reasons", CPUS - 1, hook * REASONS, REASONS)
+        let cpu = (CPUS - 1) as usize * size_of::<Cpu>() / COUNT_BYTES;
+        self.counts("hr_cpus", 0, cpu + hook * REASONS, REASONS)
     }
 
     /// The count of each of the first `rules` rules of the live half. No run may be under way.
@@ -257,16 +261,21 @@ impl<W: Wire> Native<W> {
     }
 
     fn counts(&mut self, map: &str, element: u32, first: usize, count: usize) -> io::Result<Vec<Count>> {
-        let mut answer = vec![0; count * size_of::<crate::abi::Count>()];
-        self.send(ASK_READ, map, &[element, word(first * 16), word(answer.len())], &[])?;
+        let mut answer = vec![0; count * COUNT_BYTES];
+        self.send(ASK_READ, map, &[element, word(first * COUNT_BYTES), word(answer.len())], &[])?;
         if !answer.is_empty() {
             self.wire.receive(&mut answer)?;
         }
         let number = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
-        Ok(answer.chunks_exact(16).map(|c| Count { packets: number(&c[..8]), bytes: number(&c[8..]) }).collect())
+        Ok(answer
+            .chunks_exact(COUNT_BYTES)
+            .map(|c| Count { packets: number(&c[..8]), bytes: number(&c[8..]) })
+            .collect())
     }
 }
 
+/// Bytes of a counter.
+const COUNT_BYTES: usize = size_of::<crate::abi::Count>();
 /// Words of a chunk.
 const CHUNK_WORDS: usize = 256;
 

@@ -77,6 +77,7 @@ enum Expected {
 pub struct Twins<W> {
     native: Native<W>,
     userspace: Userspace,
+    interfaces: Vec<LocalInterface>,
     /// The image of the half that is not live.
     spare: Option<Image>,
     pending: VecDeque<Pending>,
@@ -99,13 +100,10 @@ impl<W: Wire> Twins<W> {
         sizes: TableSizes,
     ) -> Result<Twins<W>, TwinError> {
         let timeouts = Timeouts::default();
-        let mut native = Native::new(wire, world, sizes, &timeouts)?;
-        native.set_guard(guard, interfaces)?;
-        let mut userspace = Userspace::new(interfaces.to_vec(), sizes, timeouts);
-        userspace.set_guard(guard).map_err(io::Error::other)?;
         let mut twins = Twins {
-            native,
-            userspace,
+            native: Native::new(wire, world, sizes, &timeouts)?,
+            userspace: Userspace::new(interfaces.to_vec(), sizes, timeouts),
+            interfaces: interfaces.to_vec(),
             spare: None,
             pending: VecDeque::new(),
             now_s: BEGIN_S,
@@ -113,7 +111,18 @@ impl<W: Wire> Twins<W> {
             seen: BTreeMap::new(),
         };
         twins.begin()?;
+        twins.set_guard(guard)?;
         Ok(twins)
+    }
+
+    /// Replaces the guard.
+    ///
+    /// # Errors
+    /// If it does not fit or the programs do not answer.
+    pub fn set_guard(&mut self, guard: &Guard) -> Result<(), TwinError> {
+        self.userspace.set_guard(guard).map_err(io::Error::other)?;
+        self.native.set_guard(guard, &self.interfaces)?;
+        Ok(())
     }
 
     /// Forgets what was seen. The policy that is live stays so.
@@ -203,11 +212,18 @@ impl<W: Wire> Twins<W> {
         Ok(judgement)
     }
 
-    /// Lets a frame through both, or not: they count and remember.
+    /// Lets a frame through both, or not: they count and remember. Traffic control sees `linear` bytes of it at first; 0: all.
     ///
     /// # Errors
     /// If they disagree, on this or an earlier frame.
-    pub fn receive(&mut self, arrival: Arrival, hook: Hook, frame: &[u8]) -> Result<Judgement, TwinError> {
+    pub fn receive(
+        &mut self,
+        arrival: Arrival,
+        hook: Hook,
+        frame: &[u8],
+        linear: usize,
+    ) -> Result<Judgement, TwinError> {
+        let linear = if frame.len() > LINEAR_BYTES { 0 } else { linear };
         let judgement = self.userspace.receive(hook, frame);
         let (egress, pass) = (hook.direction == Direction::Egress, judgement.pass);
         let by_xdp = matches!(arrival, Arrival::Xdp | Arrival::XdpFrags) && !egress;
@@ -221,14 +237,14 @@ impl<W: Wire> Twins<W> {
             let program = if egress { object::GUARD_EGRESS } else { object::GUARD_INGRESS };
             let guarded = judgement.reason.is_guard();
             let action = if guarded { TC_ACT_OK } else { TC_ACT_UNSPEC };
-            self.run(program, hook, frame, 0, Expected::Action(action))?;
+            self.run(program, hook, frame, linear, Expected::Action(action))?;
             if guarded {
                 return Ok(judgement);
             }
         }
         let program = if egress { object::EGRESS } else { object::INGRESS };
         let action = if pass { TC_ACT_UNSPEC } else { TC_ACT_SHOT };
-        self.run(program, hook, frame, 0, Expected::Action(action))?;
+        self.run(program, hook, frame, linear, Expected::Action(action))?;
         Ok(judgement)
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, hash::Hash, net::IpAddr};
 
 use crate::{
-    enforcer::Timeouts,
+    enforcer::{Hook, Timeouts},
     reason::Reason,
     userspace::frame::{FIN, ICMP, ICMP6, Packet, RST, TCP, UDP},
 };
@@ -109,6 +109,8 @@ pub(crate) struct FragmentKey {
     id: u32,
     /// Of IPv6 the identification is that of the addresses alone (RFC 8200, 4.5).
     protocol: Option<u8>,
+    /// Of a sync flow, where it is one: the device and the direction of its first fragment. Policy asks for addresses alone.
+    place: Option<Hook>,
 }
 
 /// Its first fragment.
@@ -120,18 +122,35 @@ pub(crate) struct FirstFragment {
 }
 
 impl FragmentKey {
+    /// The key among those on which policy judged.
     pub(crate) fn of(packet: &Packet) -> FragmentKey {
         let protocol = (!packet.is_v6()).then_some(packet.protocol);
-        FragmentKey { src: packet.src, dst: packet.dst, id: packet.fragment_id, protocol }
+        FragmentKey { src: packet.src, dst: packet.dst, id: packet.fragment_id, protocol, place: None }
+    }
+
+    /// The key among those of sync flows.
+    pub(crate) fn at(packet: &Packet, place: Hook) -> FragmentKey {
+        FragmentKey { place: Some(place), ..FragmentKey::of(packet) }
     }
 }
 
 impl Bounded<FragmentKey, FirstFragment> {
+    /// A first fragment that passed; one that was refused only takes back what was said of another one, so that a flood of them pushes
+    /// out nothing.
+    pub(crate) fn remember(&mut self, key: FragmentKey, first: FirstFragment) {
+        if first.pass {
+            return self.insert(key, first, |first| first.seen_s);
+        }
+        if let Some(before) = self.get_mut(&key) {
+            (before.pass, before.seen_s) = (false, first.seen_s);
+        }
+    }
+
     /// What follows for a later fragment.
-    pub(crate) fn follow(&self, packet: &Packet, timeouts: &Timeouts, now_s: u64) -> Reason {
-        match self.get(&FragmentKey::of(packet)) {
+    pub(crate) fn follow(&self, key: &FragmentKey, start: u32, timeouts: &Timeouts, now_s: u64) -> Reason {
+        match self.get(key) {
             Some(first) if now_s.saturating_sub(first.seen_s) <= u64::from(timeouts.fragment_s) => {
-                if packet.fragment_start < first.length {
+                if start < first.length {
                     Reason::FragmentOverlap
                 } else if first.pass {
                     Reason::FragmentFollows

@@ -15,12 +15,14 @@ const ETH_QINQ: u16 = 0x88a8;
 const VLAN_TAGS_MAX: usize = 2;
 const IP4_HEADER_BYTES: usize = 20;
 const IP6_HEADER_BYTES: usize = 40;
+/// Where a datagram ends at the latest.
+const DATAGRAM_BYTES_MAX: u64 = 0xffff;
 /// Extension headers that are walked.
 const EXTENSIONS_MAX: usize = 6;
 /// Offset in the frame beyond which no extension header may reach.
 const EXTENSIONS_END: usize = 0x3e0;
-/// Offsets are taken modulo this, as the programs do for the verifier's sake.
-const OFFSET_MASK: usize = 0x3ff;
+/// Offset in the frame beyond which no quoted packet is looked at.
+const QUOTED_AT_MAX: usize = 0x3c0;
 
 pub(crate) const HOP_BY_HOP: u8 = 0;
 pub(crate) const ICMP: u8 = 1;
@@ -71,6 +73,8 @@ pub(crate) struct Packet {
     pub(crate) fragment_id: u32,
     /// Offset of a later fragment in the datagram, bytes.
     pub(crate) fragment_start: u32,
+    /// Bytes of the datagram that a fragment carries, IPv6 extension headers behind its own included.
+    pub(crate) fragment_bytes: u32,
     /// Bytes behind the IP headers.
     pub(crate) payload: usize,
     /// Offset of the transport header in the frame.
@@ -107,6 +111,9 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Packet> {
 
 /// What an ICMP error quotes, if it quotes a packet that the addressee of the error has sent.
 pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
+    if packet.at + 8 > QUOTED_AT_MAX {
+        return None;
+    }
     let mut quoted = Packet::blank(packet.at + 8);
     if packet.is_v6() {
         quoted.quoted_ip6(frame)?;
@@ -122,7 +129,6 @@ pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
 
 /// `size` bytes at an offset, if the frame has them.
 fn bytes(frame: &[u8], at: usize, size: usize) -> Option<&[u8]> {
-    let at = at & OFFSET_MASK;
     frame.get(at..at + size)
 }
 
@@ -174,6 +180,7 @@ impl Packet {
             part: Part::Whole,
             fragment_id: 0,
             fragment_start: 0,
+            fragment_bytes: 0,
             payload: 0,
             at,
             problem: None,
@@ -228,11 +235,8 @@ impl Packet {
         let offset = be16(ip, 6);
         if offset & 0x3fff != 0 {
             self.part = if offset & 0x1fff != 0 { Part::Later } else { Part::First };
-            self.fragment_start = u32::from(offset & 0x1fff) << 3;
             self.fragment_id = u32::from(be16(ip, 4));
-            if self.fragment_start as usize + self.payload > 0xffff {
-                return Err(Reason::BadLength);
-            }
+            self.place_fragment(u32::from(offset & 0x1fff) << 3, self.payload)?;
         }
         self.transport(frame)
     }
@@ -274,10 +278,13 @@ impl Packet {
         if UNKNOWN_EXTENSIONS.contains(&self.protocol) {
             return Err(Reason::UnknownExtension);
         }
-        if self.part != Part::Whole && self.payload + self.fragment_start as usize > 0xffff {
-            return Err(Reason::BadLength);
-        }
         Ok(())
+    }
+
+    /// What a later fragment could overwrite, or does.
+    fn place_fragment(&mut self, start: u32, bytes: usize) -> Step {
+        (self.fragment_start, self.fragment_bytes) = (start, u32::try_from(bytes).unwrap_or(u32::MAX));
+        if u64::from(start) + bytes as u64 > DATAGRAM_BYTES_MAX { Err(Reason::BadLength) } else { Ok(()) }
     }
 
     fn extension(&mut self, frame: &[u8], first: bool) -> Step {
@@ -295,8 +302,8 @@ impl Packet {
             // RFC 6946: offset 0 and nothing to follow is a whole packet.
             if offset != 0 || header[3] & 1 != 0 {
                 self.part = if offset != 0 { Part::Later } else { Part::First };
-                self.fragment_start = offset;
                 self.fragment_id = be32(header, 4);
+                self.place_fragment(offset, self.payload.saturating_sub(8))?;
             }
         } else {
             if self.protocol == ROUTING && header[2] == 0 {

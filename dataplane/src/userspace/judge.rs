@@ -11,7 +11,7 @@ use crate::{
     reason::Reason,
     userspace::{
         World,
-        flows::{Entry, FirstFragment, FlowKey, FragmentKey, source_is_b},
+        flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey, source_is_b},
         frame::{FIN, ICMP, ICMP6, Packet, Part, RST, SYN, TCP, parse, quoted},
     },
 };
@@ -42,7 +42,7 @@ impl Way<'_> {
             (_, None, _) => Some(Reason::NoPolicy),
             (Some(reason), ..) | (None, _, Some(reason)) => Some(reason),
             _ if packet.part == Part::Later => {
-                Some(self.world.fragments.follow(&packet, &self.world.timeouts, self.world.now_s()))
+                Some(follow(&self.world.fragments, &FragmentKey::of(&packet), &packet, self.world))
             }
             _ => None,
         };
@@ -52,7 +52,8 @@ impl Way<'_> {
         let image = self.image.expect("without an image the packet has passed");
         let answer = self.by_policy(image, &packet);
         if packet.part == Part::First && !self.probe {
-            self.remember_fragment(&packet, answer.0.passes(), false);
+            let first = self.first_fragment(&packet, answer.0.passes());
+            self.world.fragments.remember(FragmentKey::of(&packet), first);
         }
         (judgement(answer), true)
     }
@@ -86,10 +87,11 @@ impl Way<'_> {
 
     fn ask_guard(&mut self, packet: &Packet, seen: &Seen) -> Option<Reason> {
         if packet.part == Part::Later {
-            let follows = self.world.sync_fragments.follow(packet, &self.world.timeouts, self.world.now_s());
+            let key = FragmentKey::at(packet, place_of(seen));
+            let follows = follow(&self.world.sync_fragments, &key, packet, self.world);
             return (follows == Reason::FragmentFollows).then_some(Reason::Guard);
         }
-        let judged = self.world.guard.judge(seen)?;
+        let judged = self.world.guard.judge(seen).or_else(|| self.link_support(seen))?;
         let whole = packet.part == Part::Whole;
         let reason = match judged {
             Judged::Sync => Reason::Guard,
@@ -98,16 +100,20 @@ impl Way<'_> {
             _ => return None,
         };
         if packet.part == Part::First && !self.probe {
-            self.remember_fragment(packet, true, true);
+            let first = self.first_fragment(packet, true);
+            self.world.sync_fragments.remember(FragmentKey::at(packet, place_of(seen)), first);
         }
         Some(reason)
     }
 
-    fn remember_fragment(&mut self, packet: &Packet, pass: bool, sync: bool) {
-        let length = u32::try_from(packet.payload).unwrap_or(u32::MAX) & 0xffff;
-        let first = FirstFragment { seen_s: self.world.now_s(), length, pass };
-        let table = if sync { &mut self.world.sync_fragments } else { &mut self.world.fragments };
-        table.insert(FragmentKey::of(packet), first, |first| first.seen_s);
+    /// Link support is the same in every VLAN of an interface.
+    fn link_support(&self, seen: &Seen) -> Option<Judged> {
+        let untagged = Seen { ifindex: self.hook.ifindex, ..*seen };
+        self.world.guard.judge(&untagged).filter(|judged| *judged == Judged::Link)
+    }
+
+    fn first_fragment(&self, packet: &Packet, pass: bool) -> FirstFragment {
+        FirstFragment { seen_s: self.world.now_s(), length: packet.fragment_bytes, pass }
     }
 
     fn by_policy(&mut self, image: &Image, packet: &Packet) -> Answer {
@@ -154,7 +160,9 @@ impl Way<'_> {
         let mid_flow = packet.protocol == TCP && packet.flags & SYN == 0;
         if self.hook.direction == Direction::Ingress && mid_flow && self.world.timeouts.pickup {
             let rules = by_reverse(image, packet, observed)?;
-            self.pick_up(image, packet, rules);
+            if classify(image, packet, true).keep() {
+                self.keep_picked_up(packet, rules);
+            }
             return Some((Reason::PickedUp, rules));
         }
         None
@@ -211,7 +219,8 @@ impl Way<'_> {
         Some((reason, rules))
     }
 
-    fn pick_up(&mut self, image: &Image, packet: &Packet, rules: (u32, u32)) {
+    /// Only a rule that keeps its flows wants an entry: the reversed tuple says yes to the next segment too.
+    fn keep_picked_up(&mut self, packet: &Packet, rules: (u32, u32)) {
         if self.probe {
             return;
         }
@@ -220,7 +229,7 @@ impl Way<'_> {
             seen_s: self.world.now_s(),
             rules,
             opener_is_b: !source_is_b(packet),
-            keep: classify(image, packet, true).keep(),
+            keep: true,
             answered: true,
             closing: packet.flags & (FIN | RST) != 0,
         };
@@ -266,6 +275,15 @@ impl Way<'_> {
             _ => self.world.flows.insert(key, fresh, |entry| entry.seen_s),
         }
     }
+}
+
+/// Where a packet is, its VLAN considered.
+fn place_of(seen: &Seen) -> Hook {
+    Hook { ifindex: seen.ifindex, direction: seen.direction }
+}
+
+fn follow(table: &Bounded<FragmentKey, FirstFragment>, key: &FragmentKey, packet: &Packet, world: &World) -> Reason {
+    table.follow(key, packet.fragment_start, &world.timeouts, world.now_s())
 }
 
 fn judgement((reason, (ingress_rule, egress_rule)): Answer) -> Judgement {

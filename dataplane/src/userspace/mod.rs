@@ -56,7 +56,7 @@ const EVENTS_MAX: usize = 8_192;
 /// What outlives a generation.
 struct World {
     guard: Guard,
-    vlans: BTreeMap<(u32, u16), u32>,
+    vlans: vlan::Children,
     flows: Bounded<FlowKey, Entry>,
     fragments: Bounded<FragmentKey, FirstFragment>,
     sync_fragments: Bounded<FragmentKey, FirstFragment>,
@@ -94,7 +94,7 @@ impl Userspace {
     pub fn new(interfaces: Vec<LocalInterface>, sizes: TableSizes, timeouts: Timeouts) -> Userspace {
         let world = World {
             guard: guard_on(&interfaces, &Guard::default()),
-            vlans: vlan::children(&interfaces),
+            vlans: vlans_of(&interfaces),
             flows: Bounded::new(2 * sizes.flows as usize),
             fragments: Bounded::new(sizes.fragments as usize),
             sync_fragments: Bounded::new(sizes.fragments as usize),
@@ -193,6 +193,14 @@ impl Userspace {
 
 fn passed(reason: Reason) -> Judgement {
     Judgement { pass: true, reason, ingress_rule: 0, egress_rule: 0 }
+}
+
+/// Nothing is attached here, so an unknown VLAN cuts nothing; it is only judged as another network.
+fn vlans_of(interfaces: &[LocalInterface]) -> vlan::Children {
+    vlan::children(interfaces).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the kernel does not tell of VLANs; tagged frames are judged as those of no interface");
+        vlan::Children::new()
+    })
 }
 
 /// Link support holds on every interface, whatever the guard says.

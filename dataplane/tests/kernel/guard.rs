@@ -186,7 +186,7 @@ fn joiners_are_let_in_at_a_bounded_rate() {
 
 #[test]
 fn g0_under_tcx_the_guard_has_a_program_of_its_own_before_the_policys() {
-    if lab::skipped() {
+    if lab::skipped_without_tcx() {
         return;
     }
     let bed = guarded();

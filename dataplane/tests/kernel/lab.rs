@@ -6,6 +6,7 @@ use std::{
     os::fd::AsFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
 };
 
@@ -13,7 +14,7 @@ pub(crate) use crate::shared::{
     members::{HERE_V4, HERE_V6, THERE_V4, THERE_V6},
     policies::compiled,
 };
-use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
+use dataplane::{Attachment, Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
 use identity::Role;
 use policy::{Direction, Image, LocalInterface, image::NONE};
 use rustix::{
@@ -33,6 +34,31 @@ pub(crate) fn skipped() -> bool {
         println!("skipped: needs root");
     }
     !root
+}
+
+/// What traffic control the kernel at hand is asked for: TCX where it has it, and otherwise clsact. Its list of symbols is an opinion
+/// independent of the one that is tested.
+pub(crate) fn traffic_control() -> Attachment {
+    static TCX: OnceLock<bool> = OnceLock::new();
+    let symbols = || std::fs::read_to_string("/proc/kallsyms").unwrap();
+    let tcx = TCX.get_or_init(|| symbols().lines().any(|line| line.ends_with(" tcx_prog_attach")));
+    if *tcx { Attachment::Tcx } else { Attachment::Clsact }
+}
+
+/// True, having said so, if the test cannot run here, or is about what only TCX has.
+pub(crate) fn skipped_without_tcx() -> bool {
+    let without = !skipped() && traffic_control() != Attachment::Tcx;
+    if without {
+        println!("skipped: this kernel has no TCX (Linux 6.6 has)");
+    }
+    without || skipped()
+}
+
+/// How often to do what is repeated `full` times on a machine of ordinary speed; `HEDGEROW_TEST_SCALE_PERCENT` is for slower ones.
+pub(crate) fn scaled(full: u64) -> u64 {
+    let percent = std::env::var("HEDGEROW_TEST_SCALE_PERCENT").ok();
+    let percent: u64 = percent.map_or(100, |text| text.parse().expect("a number of percent"));
+    (full * percent).div_ceil(100)
 }
 
 /// This thread's own world.
@@ -195,4 +221,10 @@ pub(crate) fn run(command: &str) {
 /// Whether a command succeeds.
 pub(crate) fn ok(command: &str) -> bool {
     Command::new("sh").args(["-c", command]).output().unwrap().status.success()
+}
+
+/// What a command prints.
+pub(crate) fn output(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -3,14 +3,21 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod agree;
+mod channels;
+mod child;
 mod corpus;
+mod detached;
+mod exchange;
+mod fragments;
 mod guard;
 mod hammer;
 mod killed;
 mod lab;
+mod links;
 mod outlive;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod state;
+mod streams;
 mod traffic;
 mod variants;

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use dataplane::{Hook, TableSizes, testing::Twins};
+use dataplane::{
+    Hook, TableSizes,
+    testing::{Arrival, Twins},
+};
 use policy::{
     Direction,
     sample::{FlowSampler, SplitMix64},
@@ -10,7 +13,13 @@ use policy::{
 
 use crate::{
     driver,
-    shared::{corpus, frames::random_frame, members, policies::sample},
+    shared::{
+        corpus,
+        frames::{is_fragment, random_frame},
+        guards::random_guard,
+        members,
+        policies::sample,
+    },
 };
 
 /// Frames that are compared, unless the time is over before.
@@ -28,7 +37,7 @@ const LINEAR_BYTES_MIN: usize = 14;
 fn native_programs_and_userspace_enforcer_agree_on_frames() {
     let Some(driver) = driver::start() else { return };
     let (interface, began) = (members::interface(), Instant::now());
-    let sizes = TableSizes { chunks_apart: false, ..TableSizes::small() };
+    let sizes = TableSizes { chunks_apart: false, fragments: 1 << 16, ..TableSizes::small() };
     let interfaces = std::slice::from_ref(&interface);
     let mut twins = Twins::new(driver, 0, interfaces, &corpus::guard(&interface), sizes).unwrap();
     let mut compared = 0;
@@ -36,13 +45,20 @@ fn native_programs_and_userspace_enforcer_agree_on_frames() {
         let (model, members, image) = sample(seed);
         twins.activate(image).unwrap();
         let (sampler, mut random) = (FlowSampler::new(&model, &members), SplitMix64::new(seed));
+        let (guard, guarded) = random_guard(&sampler, &mut random, interface.ifindex);
+        twins.set_guard(&guard).unwrap();
+        twins.begin().unwrap();
         for number in 0..FRAMES_PER_POLICY {
-            let frame = random_frame(&sampler, &mut random);
+            let frame = random_frame(&sampler, &guarded, &mut random);
             let direction = if random.once_in(2) { Direction::Egress } else { Direction::Ingress };
             let hook = Hook { ifindex: interface.ifindex, direction };
             let linear = LINEAR_BYTES_MIN + random.below(frame.len());
-            let judged = twins.judge(hook, &frame, linear);
-            judged.unwrap_or_else(|error| panic!("seed {seed}, at most 1024 frames before {number}: {error}"));
+            let judged = twins.judge(hook, &frame, linear).and_then(|judged| {
+                // What a fragment leaves behind is compared by those that come after it.
+                let shown = is_fragment(&frame).then(|| twins.receive(Arrival::Clsact, hook, &frame, linear));
+                shown.unwrap_or(Ok(judged))
+            });
+            judged.unwrap_or_else(|error| panic!("seed {seed}, at most 1024 runs before {number}: {error}"));
         }
         twins.settle().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         compared += FRAMES_PER_POLICY;
@@ -51,5 +67,5 @@ fn native_programs_and_userspace_enforcer_agree_on_frames() {
         }
     }
     println!("{compared} frames compared in {:?}: {:?}", began.elapsed(), twins.seen());
-    assert!(twins.seen().len() >= 15, "the sample is too tame: {:?}", twins.seen());
+    assert!(twins.seen().len() >= 18, "the sample is too tame: {:?}", twins.seen());
 }

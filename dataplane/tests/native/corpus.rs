@@ -25,7 +25,7 @@ fn every_crafted_frame_has_its_stated_verdict_natively() {
                 let hook = Hook { ifindex: interface.ifindex, direction: step.direction };
                 let judged = twins.judge(hook, &step.frame, step.frame.len() / 2).unwrap();
                 assert_eq!(judged.reason.name(), step.verdict, "{name}, step {number}");
-                twins.receive(arrival, hook, &step.frame).unwrap();
+                twins.receive(arrival, hook, &step.frame, step.frame.len() / 2).unwrap();
                 twins.settle().unwrap_or_else(|error| panic!("{name}, step {number}, {arrival:?}: {error}"));
             }
         }

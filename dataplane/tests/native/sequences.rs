@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use dataplane::{
     Hook, TableSizes,
-    testing::{Arrival, Twins, frame_of},
+    testing::{Arrival, TwinError, Twins, frame_of},
 };
 use policy::{
-    Direction, Flow,
+    Direction, Flow, Guard, Image,
     sample::{FlowSampler, SplitMix64},
 };
 
 use crate::{
     driver::{self, Driver},
-    shared::{corpus, frames::random_frame, members, policies::sample},
+    shared::{corpus, frames::random_frame, guards::random_guard, members, policies::sample},
 };
 
 /// Pairs of policies that are tried, unless the time is over before.
@@ -38,17 +38,19 @@ struct Packet {
 /// Flows that packets are drawn from, again and again.
 struct Talk {
     flows: Vec<Flow>,
+    guarded: Vec<Flow>,
     sampler: FlowSampler,
     random: SplitMix64,
     ifindex: u32,
 }
 
 impl Talk {
-    fn new(seed: u64, ifindex: u32) -> (Talk, [policy::Image; 2]) {
+    fn new(seed: u64, ifindex: u32) -> (Talk, Guard, [Image; 2]) {
         let (model, members, image) = sample(seed);
         let (sampler, mut random) = (FlowSampler::new(&model, &members), SplitMix64::new(!seed));
+        let (guard, guarded) = random_guard(&sampler, &mut random, ifindex);
         let flows = (0..FLOWS).map(|_| sampler.flow(&mut random)).collect();
-        (Talk { flows, sampler, random, ifindex }, [image, sample(seed + 1_000).2])
+        (Talk { flows, guarded, sampler, random, ifindex }, guard, [image, sample(seed + 1_000).2])
     }
 
     fn packet(&mut self) -> Packet {
@@ -57,7 +59,7 @@ impl Talk {
         let answers = random.once_in(2);
         let flags = *random.pick(&[0x02, 0x12, 0x10, 0x10, 0x18, 0x11, 0x04]);
         let frame = match random.below(12) {
-            0 => random_frame(&self.sampler, random),
+            0 => random_frame(&self.sampler, &self.guarded, random),
             1 | 2 => fragment(&flow, random),
             _ if answers => frame_of(&flow.reverse(), flags),
             _ => frame_of(&flow, flags),
@@ -85,8 +87,9 @@ fn fragment(flow: &Flow, random: &mut SplitMix64) -> Vec<u8> {
     frame
 }
 
-fn talk(twins: &mut Twins<Driver>, seed: u64, ifindex: u32) -> Result<(), dataplane::testing::TwinError> {
-    let (mut talk, [image, other]) = Talk::new(seed, ifindex);
+fn talk(twins: &mut Twins<Driver>, seed: u64, ifindex: u32) -> Result<(), TwinError> {
+    let (mut talk, guard, [image, other]) = Talk::new(seed, ifindex);
+    twins.set_guard(&guard)?;
     twins.activate(image)?;
     twins.set_spare(other)?;
     twins.begin()?;
@@ -94,7 +97,7 @@ fn talk(twins: &mut Twins<Driver>, seed: u64, ifindex: u32) -> Result<(), datapl
         let Packet { hook, frame } = talk.packet();
         twins.judge(hook, &frame, 0)?;
         let arrival = *talk.random.pick(&Arrival::ALL);
-        twins.receive(arrival, hook, &frame)?;
+        twins.receive(arrival, hook, &frame, 14 + talk.random.below(40))?;
         if talk.random.once_in(40) {
             twins.wait(talk.random.below(WAIT_S_MAX) as u64)?;
         }

@@ -77,14 +77,14 @@ fn g19_a_kept_flow_is_counted_for_rules_of_the_live_revision() {
     let Some(mut twins) = twins() else { return };
     twins.activate(compiled(KEEPS)).unwrap();
     let request = udp((NODE, 40_000), (BACKEND, 53));
-    twins.receive(Arrival::Tcx, hook(Direction::Egress), &frame_of(&request, 0)).unwrap();
+    twins.receive(Arrival::Tcx, hook(Direction::Egress), &frame_of(&request, 0), 0).unwrap();
     let answer = frame_of(&request.reverse(), 0);
-    let before = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer).unwrap();
+    let before = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer, 0).unwrap();
     assert_eq!(before.reason, Reason::Established);
     assert_ne!((before.ingress_rule, before.egress_rule), (0, 0));
     twins.activate(compiled(DENIES)).unwrap();
     let asked = twins.judge(hook(Direction::Ingress), &answer, 0).unwrap();
-    let after = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer).unwrap();
+    let after = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer, 0).unwrap();
     assert_eq!((after.reason, after.ingress_rule, after.egress_rule), (Reason::Kept, 0, 0));
     assert_eq!(asked, after);
     twins.compare_counters().unwrap();
@@ -101,7 +101,7 @@ fn every_door_for_joiners_has_its_own_allowance() {
         let mut joined = [0; 2];
         for _ in 0..1_200 {
             for (flow, joined) in joiners.iter().zip(&mut joined) {
-                let said = twins.receive(Arrival::Clsact, hook(Direction::Ingress), &frame_of(flow, 0)).unwrap();
+                let said = twins.receive(Arrival::Clsact, hook(Direction::Ingress), &frame_of(flow, 0), 0).unwrap();
                 *joined += u32::from(said.reason == Reason::Join);
             }
         }

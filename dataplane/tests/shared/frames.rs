@@ -6,6 +6,8 @@ use policy::{
     sample::{FlowSampler, SplitMix64},
 };
 
+use super::guards::JOIN_PORT;
+
 /// Damages a frame as an attacker or a bad cable might.
 fn mutate(frame: &mut Vec<u8>, random: &mut SplitMix64) {
     for _ in 0..random.below(4) {
@@ -55,6 +57,23 @@ fn fragment_v4(frame: &mut [u8], random: &mut SplitMix64) {
     }
 }
 
+/// Makes a packet one of a few fragments of a few datagrams, of which the first may be to another port.
+fn fragment(frame: &mut Vec<u8>, random: &mut SplitMix64) {
+    let (start, more) = (*random.pick(&[0, 0, 8, 16, 24, 64]), random.byte() & 1);
+    let v4 = frame[12..14] == [0x08, 0x00];
+    let ports = if v4 { 34 } else { 54 };
+    if random.once_in(4) {
+        frame[ports + 3] ^= 1;
+    }
+    if v4 {
+        frame[20..22].copy_from_slice(&[more << 5, start / 8]);
+    } else {
+        let next = std::mem::replace(&mut frame[20], 44);
+        insert(frame, 54, &[next, 0, 0, start | more, 0, 0, 0, 7]);
+        frame[19] += 8;
+    }
+}
+
 /// An ICMP error that quotes a packet of the flow, told to its source or to somebody else.
 fn error_about(flow: &Flow, random: &mut SplitMix64) -> Vec<u8> {
     let v6 = flow.src.is_ipv6();
@@ -72,16 +91,27 @@ fn error_about(flow: &Flow, random: &mut SplitMix64) -> Vec<u8> {
     frame
 }
 
-/// A frame of a flow that policies have something to say about, whole or damaged.
-pub(crate) fn random_frame(sampler: &FlowSampler, random: &mut SplitMix64) -> Vec<u8> {
-    let mut flow = sampler.flow(random);
+/// A frame of a flow that policies or the guard have something to say about, whole or damaged.
+pub(crate) fn random_frame(sampler: &FlowSampler, guarded: &[Flow], random: &mut SplitMix64) -> Vec<u8> {
+    let mut flow = if random.once_in(3) { *random.pick(guarded) } else { sampler.flow(random) };
+    if flow.protocol == 17 && random.once_in(4) {
+        flow.dst_port = JOIN_PORT;
+    }
     if random.once_in(3) {
         flow = flow.reverse();
     }
     let flags = *random.pick(&[0x02, 0x12, 0x10, 0x11, 0x04, 0x00, 0x03, 0x18, 0x29]);
     let mut frame = if random.once_in(6) { error_about(&flow, random) } else { frame_of(&flow, flags) };
-    if random.once_in(2) {
-        mutate(&mut frame, random);
+    match random.below(8) {
+        0 => fragment(&mut frame, random),
+        1..=4 => mutate(&mut frame, random),
+        _ => {}
     }
     frame
+}
+
+/// Whether there is a fragment, as far as one can tell without walking.
+pub(crate) fn is_fragment(frame: &[u8]) -> bool {
+    let v4 = is_kind(frame, [0x08, 0x00]) && (frame[20] & 0x3f != 0 || frame[21] != 0);
+    v4 || is_kind(frame, [0x86, 0xdd]) && frame[20] == 44
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod corpus;
 pub(crate) mod frames;
+pub(crate) mod guards;
 pub(crate) mod members;
 pub(crate) mod policies;

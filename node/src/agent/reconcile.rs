@@ -151,9 +151,9 @@ impl Reconciler {
     /// If so, it is left alone until this node knows the current state of the cluster: a state from before the newest
     /// members were admitted would cut their sync flows (G0).
     async fn take_over(&mut self) -> Result<bool, EnforcerGone> {
-        let active = self.site.enforcer.run(|enforcer| enforcer.active()).await?;
+        let (active, enforces) = self.site.enforcer.run(|enforcer| (enforcer.active(), enforcer.enforces())).await?;
         self.status.send_modify(|status| status.active = active);
-        Ok(active.is_some())
+        Ok(enforces)
     }
 
     async fn round(&mut self, state: &Arc<State>) -> Result<(), EnforcerGone> {
@@ -359,9 +359,9 @@ impl Reconciler {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.disarmed, disarmed) != disarmed);
         match hooks {
             Ok(hooks) => self.status.send_if_modified(|status| {
-                let changed = status.hooks != hooks;
+                let changed = status.hooks != hooks || status.alarms.remove(&Alarm::Hooks).is_some();
                 for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
-                    warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program; attached again");
+                    warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program, put another before it or removed its pins; put right");
                     *status.repaired.entry(hook.hook).or_default() += 1;
                 }
                 status.hooks = hooks;

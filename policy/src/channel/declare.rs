@@ -137,6 +137,19 @@ pub enum ChannelError {
         /// What to write.
         what: &'static str,
     },
+    /// A protocol that no packet to these groups can have.
+    #[error(
+        "the channel \"{channel}\" is of IP protocol {protocol}, which does not exist in the family of its groups ({group}); give it a group of the \
+         other family, or the protocol that is meant (ICMP is 1 in IPv4 and 58 in IPv6; extension headers of IPv6 are no protocols)"
+    )]
+    WrongFamily {
+        /// The channel.
+        channel: String,
+        /// IP protocol number.
+        protocol: u8,
+        /// One of the groups.
+        group: IpAddr,
+    },
     /// Too many addresses.
     #[error(
         "the channel \"{channel}\" has {count} groups and addresses; at most {CHANNEL_ADDRESSES_MAX} can be declared"
@@ -263,6 +276,9 @@ fn check(channel: &Channel) -> Result<(), ChannelError> {
             Ends::Members { groups, unicast: false } if groups.is_empty() => {
                 return Err(ChannelError::Nobody { channel: name(), what: "give it a `group` or leave `unicast` on" });
             }
+            Ends::Members { groups, unicast: false } if !groups.iter().any(|group| fits(wire, group)) => {
+                return Err(ChannelError::WrongFamily { channel: name(), protocol: wire.protocol, group: groups[0] });
+            }
             Ends::From(from) if from.is_empty() => {
                 return Err(ChannelError::Nobody { channel: name(), what: "list the addresses in `from`" });
             }
@@ -273,6 +289,10 @@ fn check(channel: &Channel) -> Result<(), ChannelError> {
         }
     }
     Ok(())
+}
+
+fn fits(wire: &Wire, group: &IpAddr) -> bool {
+    protocol::is_of_family(wire.protocol, group.is_ipv6())
 }
 
 /// A hint at the name that was meant.

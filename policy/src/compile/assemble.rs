@@ -9,10 +9,11 @@ use super::{
     pairs::Pairs,
     plan::Plan,
     ports::PortClasses,
+    rates,
     rules::RuleTable,
     verdicts::{Function, Painter},
 };
-use crate::image::{CLASS_WORDS, NONE, TableId, Tables};
+use crate::image::{CLASS_WORDS, NONE, TableId, Tables, VERDICT_ONLY};
 
 /// The tables. Every limit that could make them huge is checked before they are.
 pub(super) fn tables(
@@ -40,6 +41,7 @@ pub(super) fn tables(
         vbase: verdicts.vbase,
         vcells: verdicts.vcells,
         verdicts: verdicts.verdicts,
+        limits: rates::words(&rules.infos),
     })
 }
 
@@ -52,9 +54,18 @@ impl Addresses {
     }
 }
 
+impl Function {
+    /// The verdict that is the same for every port, marked as such.
+    fn only(&self) -> Option<u32> {
+        let first = *self.groups.first()?;
+        let same = self.exceptions.is_empty() && self.groups.iter().all(|group| *group == first);
+        same.then_some(VERDICT_ONLY | first)
+    }
+}
+
 /// The tables from pair to verdict.
 struct Verdicts {
-    /// The final number of each pair: those that say the same are one.
+    /// Where each pair's verdicts are, as `base` and `cells` say it: those that say the same are one.
     pair_of: Vec<u32>,
     pairs: Vec<u32>,
     vbase: Vec<u32>,
@@ -89,10 +100,13 @@ impl Verdicts {
         for pair in 0..number(pairs.len()) {
             let function = painter.paint(pairs, pair);
             let root = pairs.parent(pair).map(|parent| &said[said[parent as usize].root as usize]);
+            let only = function.only();
             let one = say(pair, function, root, &mut bases, &mut rows, ports);
-            pair_of.push(*numbers.entry(one.record).or_insert_with(|| {
-                records.push(one.record);
-                number(records.len() - 1)
+            pair_of.push(only.unwrap_or_else(|| {
+                *numbers.entry(one.record).or_insert_with(|| {
+                    records.push(one.record);
+                    number(records.len() - 1)
+                })
             }));
             said.push(one);
             limits.check(TableId::Vcells, rows.cells())?;
@@ -170,13 +184,17 @@ impl Matrix {
             let mut of_plan = Vec::with_capacity(plan.rows.len());
             for row in &plan.rows {
                 let words: Vec<u32> = row.base.iter().copied().map(pair).collect();
+                let group = |peer: u32| row.base[plan.group_of[peer as usize] as usize];
+                let cells = row.cells.iter().filter(|&&(peer, value)| pair(value) != pair(group(peer)));
+                let cells: Vec<(u32, u32)> = cells.map(|&(peer, value)| (peer, pair(value))).collect();
+                if let Some(only) = only(&words).filter(|_| cells.is_empty()) {
+                    of_plan.push((only, None));
+                    continue;
+                }
                 let offset = *offsets.entry(words).or_insert_with_key(|words| {
                     base.extend(words);
                     number(base.len() - words.len())
                 });
-                let group = |peer: u32| row.base[plan.group_of[peer as usize] as usize];
-                let cells = row.cells.iter().filter(|&&(peer, value)| pair(value) != pair(group(peer)));
-                let cells: Vec<(u32, u32)> = cells.map(|&(peer, value)| (peer, pair(value))).collect();
                 of_plan.push((offset, rows.add(&cells)));
             }
             limits.check(TableId::Base, base.len())?;
@@ -188,6 +206,12 @@ impl Matrix {
         let rows = numbered.iter().map(|rows| rows.iter().map(|&(base, cells)| [base, placed.offset(cells)]).collect());
         Ok(Matrix { base, rows: rows.collect(), cells: placed.words })
     }
+}
+
+/// The verdict of a row that is the same for every peer and port, marked as such.
+fn only(words: &[u32]) -> Option<u32> {
+    let first = *words.first()?;
+    (first & VERDICT_ONLY != 0 && words.iter().all(|word| *word == first)).then_some(first)
 }
 
 /// What each address class is, as subject and as peer of every part.

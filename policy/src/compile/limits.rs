@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{CLASS_WORDS, PORT_ENTRIES, ROOT_ENTRIES, TableId, Tables};
+use crate::image::{CLASS_WORDS, LIMIT_NONE, LIMIT_WORDS, PORT_ENTRIES, ROOT_ENTRIES, TableId, Tables};
 
 /// Elements of each table, at most. The kernel's maps are sized by the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct CompileLimits {
     pub verdicts_max: usize,
     /// Rules, written or implied; each has a counter on each processor.
     pub rules_max: usize,
+    /// Rules with rate limits, 64 bytes each; above 65,535 there is room for 65,535.
+    pub limits_max: usize,
 }
 
 impl Default for CompileLimits {
@@ -43,6 +45,7 @@ impl Default for CompileLimits {
             vcells_max: 1 << 20,
             verdicts_max: 262_144,
             rules_max: 262_144,
+            limits_max: 4_096,
         }
     }
 }
@@ -87,7 +90,8 @@ impl CompileLimits {
             + self.base_max
             + self.cells_max * 2;
         let verdict_words = self.pairs_max * 4 + self.vbase_max + self.vcells_max * 2 + self.verdicts_max * 4;
-        (ROOT_ENTRIES * 2 + PORT_ENTRIES + words + verdict_words) * size_of::<u32>()
+        let limit_words = self.elements(TableId::Limits) * LIMIT_WORDS;
+        (ROOT_ENTRIES * 2 + PORT_ENTRIES + words + verdict_words + limit_words) * size_of::<u32>()
     }
 
     /// Elements that a table may hold.
@@ -104,6 +108,8 @@ impl CompileLimits {
             TableId::Vbase => self.vbase_max,
             TableId::Vcells => self.vcells_max,
             TableId::Verdicts => self.verdicts_max,
+            // A verdict has 16 bits for the index of a limit.
+            TableId::Limits => self.limits_max.min(LIMIT_NONE as usize),
         }
     }
 
@@ -156,6 +162,9 @@ fn words(table: TableId) -> (&'static str, &'static str, &'static str) {
         }
         TableId::Verdicts => {
             ("verdicts_max", "distinct verdicts", "write fewer rules, or fewer policies in observe mode at once")
+        }
+        TableId::Limits => {
+            ("limits_max", "rules with rate limits", "merge limited rules that differ only in peers or services")
         }
     }
 }

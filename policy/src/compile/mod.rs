@@ -16,6 +16,7 @@ mod limits;
 mod pairs;
 mod plan;
 mod ports;
+mod rates;
 mod rules;
 mod terms;
 mod trie;
@@ -35,7 +36,7 @@ use self::{
     terms::Part,
 };
 use crate::{
-    image::{Image, LAYERS},
+    image::{Image, LAYERS, TableId},
     model::{Model, Tier},
     verdict::Side,
 };
@@ -75,6 +76,7 @@ fn compile_tuned(
 ) -> Result<Image, CompileError> {
     limits.check_rules(RuleTable::count(model))?;
     let rules = RuleTable::new(model);
+    limits.check(TableId::Limits, rules.limits_count())?;
     let mut ports = PortAtoms::new();
     let (parts, places) = parts(model, &rules, &mut ports, tuning);
     let addresses = Addresses::new(model, members, &parts, limits.chunks_max);

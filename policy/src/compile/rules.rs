@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::intern::number;
 use crate::{
-    image::{FLAG_CUT, FLAG_KEEP, NONE},
-    model::{Action, ExistingFlows, Mode, Model, Policy, Tier},
+    image::{FLAG_CUT, FLAG_KEEP, LIMIT_NONE, NONE},
+    model::{Action, ExistingFlows, Mode, Model, Policy, Rule, Tier},
     rule_info::RuleInfo,
     verdict::{RuleRef, Side},
 };
@@ -19,6 +19,8 @@ pub(super) struct RuleFacts {
     pub(super) log: bool,
     /// [`FLAG_KEEP`] or [`FLAG_CUT`]; nothing for what is implied.
     pub(super) flows: u32,
+    /// Index of the rule's limits; [`LIMIT_NONE`] if it has none.
+    pub(super) limit: u32,
 }
 
 /// Every rule of an image.
@@ -28,14 +30,16 @@ pub(super) struct RuleTable {
     pub(super) facts: Vec<RuleFacts>,
     firsts: BTreeMap<(usize, Side), u32>,
     unmatched: BTreeMap<(usize, Side), u32>,
+    /// Rules with limits.
+    limits: u32,
 }
 
 impl RuleTable {
     pub(super) fn new(model: &Model) -> RuleTable {
         let default = RuleInfo::default_action(model.settings.default_action.verdict());
-        let facts = RuleFacts { action: default.action, tier: Tier::Baseline, enforced: true, log: false, flows: 0 };
-        let mut table =
-            RuleTable { infos: vec![default], facts: vec![facts], firsts: BTreeMap::new(), unmatched: BTreeMap::new() };
+        let facts = RuleFacts::implied(default.action, Tier::Baseline, true);
+        let (firsts, unmatched) = (BTreeMap::new(), BTreeMap::new());
+        let mut table = RuleTable { infos: vec![default], facts: vec![facts], firsts, unmatched, limits: 0 };
         for (index, policy) in model.policies.iter().enumerate() {
             for side in [Side::Ingress, Side::Egress] {
                 table.add(index, policy, side);
@@ -67,6 +71,11 @@ impl RuleTable {
         self.unmatched.len()
     }
 
+    /// How many rules have limits.
+    pub(super) fn limits_count(&self) -> usize {
+        self.limits as usize
+    }
+
     fn add(&mut self, index: usize, policy: &Policy, side: Side) {
         let Some(rules) = policy.rules(side) else { return };
         self.firsts.insert((index, side), number(self.infos.len()));
@@ -75,23 +84,42 @@ impl RuleTable {
             ExistingFlows::Keep => FLAG_KEEP,
             ExistingFlows::Cut => FLAG_CUT,
         };
-        let info = |reference, rule: Option<&String>, action| RuleInfo {
+        let info = |reference, rule: Option<&Rule>, action| RuleInfo {
             reference,
             side: Some(side),
             tier: Some(policy.tier),
             policy: Some(policy.name.clone()),
-            rule: rule.cloned(),
+            rule: rule.map(|rule| rule.name.clone()),
             action,
+            limits: rule.and_then(|rule| rule.limits),
         };
         let position = number(index);
         for (place, rule) in (0u32..).zip(rules) {
-            self.infos.push(info(RuleRef::Rule { policy: position, rule: place }, Some(&rule.name), rule.action));
-            self.facts.push(RuleFacts { action: rule.action, tier: policy.tier, enforced, log: rule.log, flows });
+            self.infos.push(info(RuleRef::Rule { policy: position, rule: place }, Some(rule), rule.action));
+            let limit = self.next_limit(rule);
+            let (action, log) = (rule.action, rule.log);
+            self.facts.push(RuleFacts { action, tier: policy.tier, enforced, log, flows, limit });
         }
         if policy.tier == Tier::Application {
             self.unmatched.insert((index, side), number(self.infos.len()));
             self.infos.push(info(RuleRef::Unmatched { policy: position }, None, Action::Deny));
-            self.facts.push(RuleFacts { action: Action::Deny, tier: policy.tier, enforced, log: false, flows: 0 });
+            self.facts.push(RuleFacts::implied(Action::Deny, policy.tier, enforced));
         }
+    }
+
+    /// The index of a rule's limits. It is checked to have 16 bits before any verdict is made.
+    fn next_limit(&mut self, rule: &Rule) -> u32 {
+        if rule.limits.is_none() {
+            return LIMIT_NONE;
+        }
+        self.limits += 1;
+        self.limits - 1
+    }
+}
+
+impl RuleFacts {
+    /// Of a rule that nobody wrote.
+    fn implied(action: Action, tier: Tier, enforced: bool) -> RuleFacts {
+        RuleFacts { action, tier, enforced, log: false, flows: 0, limit: LIMIT_NONE }
     }
 }

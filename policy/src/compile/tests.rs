@@ -1,12 +1,13 @@
 //! The image against the reference evaluator, and what the compiler promises of its output.
 
 mod crowd;
+mod limits;
 mod sound;
 
 use super::*;
 use crate::{
-    evaluate,
-    image::{TABLES, TableId},
+    Flow, evaluate,
+    image::TABLES,
     sample::{FlowSampler, SplitMix64, random_documents, random_members},
     validate,
 };
@@ -139,6 +140,7 @@ fn limit_of(limits: &mut CompileLimits, table: TableId) -> Option<&mut usize> {
         TableId::Vbase => &mut limits.vbase_max,
         TableId::Vcells => &mut limits.vcells_max,
         TableId::Verdicts => &mut limits.verdicts_max,
+        TableId::Limits => &mut limits.limits_max,
         TableId::Root4 | TableId::Root6 | TableId::Ports => return None,
     })
 }

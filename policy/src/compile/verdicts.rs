@@ -4,11 +4,12 @@ use super::{
     intern::{Interner, number},
     pairs::Pairs,
     ports::PortClasses,
-    rules::RuleTable,
+    rules::{RuleFacts, RuleTable},
 };
 use crate::{
     image::{
-        FLAG_ALLOW, FLAG_DECIDED, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LOG, NONE, RULE_DEFAULT,
+        FLAG_ALLOW, FLAG_DECIDED, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
+        FLAG_TRIAL_LOG, LIMIT_NONE, NONE, RULE_DEFAULT, limit_word,
     },
     model::Action,
 };
@@ -164,13 +165,19 @@ impl<'a> Painter<'a> {
     fn verdict(&mut self, enforced: u32, trial: u32) -> u32 {
         let facts = |rule: u32| (rule != NONE).then(|| self.rules.facts[rule as usize]);
         let flag = |holds: bool, flag: u32| if holds { flag } else { 0 };
-        let of_enforced = facts(enforced).map_or(0, |facts| {
-            FLAG_DECIDED | facts.flows | flag(facts.log, FLAG_LOG) | flag(facts.action == Action::Allow, FLAG_ALLOW)
-        });
-        let of_trial = facts(trial).map_or(0, |facts| {
-            FLAG_TRIAL_DECIDED | flag(facts.log, FLAG_TRIAL_LOG) | flag(facts.action == Action::Allow, FLAG_TRIAL_ALLOW)
-        });
+        let of = |facts: RuleFacts, [decided, log, allow, limit]: [u32; 4]| {
+            decided
+                | flag(facts.log, log)
+                | flag(facts.action == Action::Allow, allow)
+                | flag(facts.limit != LIMIT_NONE, limit)
+        };
+        let of_enforced = facts(enforced)
+            .map_or(0, |facts| facts.flows | of(facts, [FLAG_DECIDED, FLAG_LOG, FLAG_ALLOW, FLAG_LIMIT]));
+        let of_trial = facts(trial)
+            .map_or(0, |facts| of(facts, [FLAG_TRIAL_DECIDED, FLAG_TRIAL_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_LIMIT]));
+        let limit = |rule: u32| facts(rule).map_or(LIMIT_NONE, |facts| facts.limit);
         let rule = |rule: u32| if rule == NONE { RULE_DEFAULT } else { rule };
-        self.verdicts.id(&[of_enforced | of_trial, rule(enforced), NONE, rule(trial)])
+        let limits = limit_word(limit(enforced), limit(trial));
+        self.verdicts.id(&[of_enforced | of_trial, rule(enforced), limits, rule(trial)])
     }
 }

@@ -8,7 +8,7 @@ use super::{
     API_VERSION, Body, Document, IcmpType, Located, PeerSpec, PolicySpec, RuleSpec, SegmentSpec, ServiceRef, Target,
 };
 use crate::channel::{ChannelSpec, ProtocolSpec};
-use crate::model::{ExistingFlows, Mode, Ports, Settings, protocol};
+use crate::model::{ExistingFlows, Mode, Ports, Rate, RuleLimits, Settings, protocol};
 use crate::verdict::Side;
 
 /// The tree of a document.
@@ -152,7 +152,34 @@ fn rule(rule: &RuleSpec, side: Side) -> Node {
         .maybe("services", some(&rule.services, |service| self::service(&service.value)))
         .maybe("icmp", some(&rule.icmp, |message| icmp(&message.value)))
         .maybe("log", rule.log.then(|| Node::nowhere(Value::Flag(true))))
+        .maybe("limits", rule.limits.as_ref().map(limits))
         .node()
+}
+
+/// Canonical JSON of a rule's limits: equal limits give equal text.
+pub(crate) fn limits_json(written: &RuleLimits) -> String {
+    serde_json::to_string(&limits(written)).expect("a tree with text keys is JSON")
+}
+
+fn limits(limits: &RuleLimits) -> Node {
+    let of_sources = RuleLimits {
+        packets: limits.source_packets,
+        new_connections: limits.source_new_connections,
+        ..RuleLimits::default()
+    };
+    rates(limits).maybe("perSource", (!of_sources.is_empty()).then(|| rates(&of_sources).node())).node()
+}
+
+/// The limits that are not of each source.
+fn rates(limits: &RuleLimits) -> Map {
+    Map::default().maybe("newConnections", limits.new_connections.map(rate)).maybe("packets", limits.packets.map(rate))
+}
+
+fn rate(rate: Rate) -> Node {
+    if rate == Rate::steady(rate.per_second) {
+        return number(rate.per_second);
+    }
+    Map::default().number("perSecond", rate.per_second).number("burst", rate.burst).node()
 }
 
 fn peer(peer: &PeerSpec) -> Node {

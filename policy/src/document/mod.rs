@@ -15,6 +15,7 @@ mod source;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub(crate) use encode::limits_json;
 pub use place::{Located, Place, Position};
 pub use policy::{IcmpType, PeerSpec, PolicySpec, RuleSpec, ServiceRef, Target};
 pub use segment::{SegmentSpec, ServiceSpec};

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::Located;
-use crate::model::{Action, Date, ExistingFlows, Mode, Ports, Selector, Tier};
+use crate::model::{Action, Date, ExistingFlows, Mode, Ports, RuleLimits, Selector, Tier};
 
 /// `order` of a policy that does not say: in the middle, with room on both sides.
 pub(super) const ORDER_DEFAULT: u32 = 1_000;
@@ -59,6 +59,8 @@ pub struct RuleSpec {
     pub icmp: Vec<Located<IcmpType>>,
     /// Matching packets are to be logged.
     pub log: bool,
+    /// How much of what it allows may pass; only where the action is allow, and never empty.
+    pub limits: Option<RuleLimits>,
 }
 
 /// The far end of a rule.

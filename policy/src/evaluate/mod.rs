@@ -25,6 +25,7 @@ pub fn evaluate(model: &Model, members: &[IpAddr], flow: &Flow) -> Decision {
         observe,
         log: named.ingress.log || named.egress.log,
         keep: verdict == Verdict::Allow && enforced.keep(),
+        limited: verdict == Verdict::Allow && (named.ingress.limited || named.egress.limited),
     }
 }
 
@@ -50,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) rule: RuleRef,
     pub(crate) log: bool,
+    /// Whether the rule that decided has limits.
+    pub(crate) limited: bool,
     /// Of the policy whose rule decided.
     pub(crate) existing_flows: Option<ExistingFlows>,
 }
@@ -182,7 +185,7 @@ impl Question<'_> {
             Some(policy) => (Verdict::Deny, RuleRef::Unmatched { policy: number(policy) }),
             None => (self.model.settings.default_action.verdict(), RuleRef::Default),
         };
-        Outcome { verdict, rule, log: false, existing_flows: None }
+        Outcome { verdict, rule, log: false, limited: false, existing_flows: None }
     }
 
     fn matches(&self, rule: &Rule, side: Side) -> Result<(), Miss> {
@@ -220,6 +223,7 @@ fn decided(verdict: Verdict, index: usize, policy: &Policy, position: usize, rul
         verdict,
         rule: RuleRef::Rule { policy: number(index), rule: number(position) },
         log: rule.log,
+        limited: rule.limits.is_some(),
         existing_flows: Some(policy.existing_flows),
     }
 }

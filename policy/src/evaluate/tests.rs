@@ -1,7 +1,7 @@
 //! What the words of the section "Meaning" come to, one case a test.
 
 use super::*;
-use crate::model::{DefaultAction, Ports, Segment, SegmentRole, Service, Settings, protocol};
+use crate::model::{DefaultAction, Ports, Rate, RuleLimits, Segment, SegmentRole, Service, Settings, protocol};
 
 fn segment(name: &str, networks: &[&str], services: &[(&str, u16)]) -> Segment {
     let tcp = |port| Ports { protocol: protocol::TCP, first: port, last: port };
@@ -16,7 +16,7 @@ fn segment(name: &str, networks: &[&str], services: &[(&str, u16)]) -> Segment {
 
 fn rule(name: &str, action: Action, peers: &[Scope]) -> Rule {
     let peers = peers.iter().map(|scope| Peer { scope: scope.clone(), except: Vec::new() }).collect();
-    Rule { name: name.to_owned(), action, peers, services: Vec::new(), log: false }
+    Rule { name: name.to_owned(), action, peers, services: Vec::new(), log: false, limits: None }
 }
 
 /// A policy for the segment "web", with ingress rules only.
@@ -70,6 +70,7 @@ const ALLOWED_BY_DEFAULT: Decision = Decision {
     observe: false,
     log: false,
     keep: false,
+    limited: false,
 };
 
 #[test]
@@ -190,6 +191,27 @@ fn members_are_given_not_written() {
     let decide = |members: &[IpAddr]| evaluate(&model, members, &to_web()).verdict;
     assert_eq!(decide(&[]), Verdict::Allow);
     assert_eq!(decide(&["10.1.2.3".parse().unwrap()]), Verdict::Deny);
+}
+
+#[test]
+fn limited_is_what_passes_by_a_reported_rule_with_limits() {
+    let limits = RuleLimits { packets: Some(Rate::steady(1)), ..RuleLimits::default() };
+    let mut web = policy("w", Tier::Application, vec![rule("yes", Action::Allow, &[])]);
+    assert!(!ask(vec![web.clone()], &to_web()).limited);
+    web.ingress.as_mut().unwrap()[0].limits = Some(limits);
+    assert!(ask(vec![web.clone()], &to_web()).limited);
+    // What the other side denies is not limited.
+    let mut clients = policy("c", Tier::Application, vec![]);
+    (clients.applies_to, clients.ingress, clients.egress) = (Scope::Segments(vec![CLIENTS]), None, Some(vec![]));
+    assert!(!ask(vec![web.clone(), clients], &to_web()).limited);
+    // A policy that observes limits nothing, as long as it would allow; where it would deny, its trial is what is reported.
+    web.mode = Mode::Observe;
+    assert!(!ask(vec![web.clone()], &to_web()).limited);
+    let mut watch = policy("c", Tier::Application, vec![]);
+    (watch.applies_to, watch.ingress, watch.egress) = (Scope::Segments(vec![CLIENTS]), None, Some(vec![]));
+    watch.mode = Mode::Observe;
+    let decision = ask(vec![web, watch], &to_web());
+    assert!(decision.observe && decision.limited);
 }
 
 #[test]

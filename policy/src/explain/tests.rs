@@ -59,6 +59,26 @@ fn a_denied_packet_says_what_is_missing() {
 }
 
 #[test]
+fn the_rule_that_matches_says_how_much_may_pass() {
+    let limits = "limits: {newConnections: 100, perSource: {newConnections: 10}}";
+    let text = DOCUMENTS.replace("services: [https]}]}}", &format!("services: [https], {limits}}}]}}}}"));
+    let documents = parse(&[SourceText { name: "p.yaml".to_owned(), text }]).unwrap();
+    let model = validate(&documents).unwrap();
+    let image = crate::compile(&model, &[], &crate::CompileLimits::default()).unwrap();
+    let flow = explained("198.51.100.1", 443).flow;
+    let explanation = explain(&model, &[], &image, &flow);
+    assert!(explanation.agree && explanation.decision.limited);
+    let text = explanation.to_string();
+    assert!(
+        text.contains(
+            "for service https of shop-web (tcp/443); at most 100 new connections a second (burst 100), \
+             10 a second from one source (burst 10)\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_observed_packet_shows_the_trial() {
     let explanation = explained("198.51.100.200", 443);
     assert!(explanation.decision.observe);

@@ -19,9 +19,13 @@ pub(super) fn matched(question: &Question<'_>, side: Side, rule: &Rule) -> Strin
         Some(peer) => format!("{} {far} is in {}", far_word(side), scope(question.model, &peer.scope, Some(far))),
         None => format!("{} anybody", far_word(side)),
     };
-    match service {
-        Some(found) => format!("{who}, for {}", self::service(question.model, found)),
-        None => format!("{who}, for anything"),
+    let what = match service {
+        Some(found) => self::service(question.model, found),
+        None => "anything".to_owned(),
+    };
+    match rule.limits {
+        Some(limits) => format!("{who}, for {what}; {limits}"),
+        None => format!("{who}, for {what}"),
     }
 }
 

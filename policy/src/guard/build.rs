@@ -8,12 +8,17 @@ use std::{
 use identity::{MemberRecord, NodeId, Role};
 
 use super::{Direction, Guard, GuardEntry, GuardError, JoinEntry, LocalInterface, PortMatch, SpoofEntry};
-use crate::channel::{Channel, Ends, HEDGEROW, PortSpan, Wire};
+use crate::{
+    channel::{Channel, Ends, HEDGEROW, PortSpan, Wire},
+    model::protocol::is_of_family,
+};
 
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 
 /// The guard of node `me`: the sync flows that touch it.
+///
+/// No entry is for a packet that cannot be: [`is_of_family`].
 ///
 /// A flow is between this node's addresses on an interface and the other members' addresses of the same role, family and scope
 /// (link-local or not). This node's addresses are those of its own record that are on the interface; without a record (it is not a member
@@ -33,12 +38,12 @@ pub fn guard(
     for channel in channels.iter().chain([&own]) {
         let mut placed = false;
         for interface in interfaces.iter().filter(|interface| interface.role == channel.interface) {
-            placed = true;
             let link = Link {
                 ifindex: interface.ifindex,
                 own: own_addresses(me, interface, members),
                 peers: peer_addresses(me, interface.role, members),
             };
+            placed |= link.can_carry(channel);
             for wire in &channel.wires {
                 link.open(channel, wire, &mut guard.entries)?;
             }
@@ -47,6 +52,8 @@ pub fn guard(
             guard.unplaced.insert(channel.name.clone());
         }
     }
+    // A frame of another family's protocol is dropped as what it is: an entry for it could be shown to nobody.
+    guard.entries.retain(|entry| is_of_family(entry.protocol, entry.src.is_ipv6()));
     guard.entries = one_ttl(guard.entries);
     guard.joins = joins(interfaces, cluster_port);
     guard.spoof = unambiguous(&spoof(interfaces, members));
@@ -84,6 +91,12 @@ struct Link {
 }
 
 impl Link {
+    /// Whether one of the channel's protocols exists in a family of this node's addresses; without addresses there is no telling.
+    fn can_carry(&self, channel: &Channel) -> bool {
+        let fits = |own: &IpAddr| channel.wires.iter().any(|wire| is_of_family(wire.protocol, own.is_ipv6()));
+        self.own.is_empty() || self.own.iter().any(fits)
+    }
+
     fn open(&self, channel: &Channel, wire: &Wire, entries: &mut BTreeSet<GuardEntry>) -> Result<(), GuardError> {
         let matches: Vec<PortMatch> = match wire.ports {
             Some(span) => span.ports().map(PortMatch::Dst).collect(),

@@ -132,7 +132,8 @@ pub struct Guard {
     pub joins: BTreeSet<JoinEntry>,
     /// Where members' addresses may come from. One entry for an address.
     pub spoof: Vec<SpoofEntry>,
-    /// Channels that were declared for a role of which this node has no interface: they have no entries here.
+    /// Channels that have no entries here: declared for a role of which this node has no interface, or of a protocol that exists in no family
+    /// of its addresses there.
     pub unplaced: BTreeSet<String>,
 }
 

@@ -302,6 +302,26 @@ fn channels_without_an_interface_or_a_port_are_named() {
 }
 
 #[test]
+fn g0_a_protocol_is_guarded_in_the_families_in_which_it_exists() {
+    let families = |protocol: u8| -> (bool, bool) {
+        let ping: Channel = serde_json::from_value(serde_json::json!({ "name": "x", "protocol": protocol })).unwrap();
+        let guarded = guard(node(1), &interfaces(1), &[ping], &[member(1), member(2)], PORT).unwrap();
+        let with = |v6: bool| guarded.entries.iter().any(|one| one.protocol == protocol && one.src.is_ipv6() == v6);
+        (with(false), with(true))
+    };
+    assert_eq!([1, 58, 47, 253].map(families), [(true, false), (false, true), (true, true), (true, false)]);
+    // With addresses of one family there may be nothing left.
+    let ping: Channel = serde_json::from_value(serde_json::json!({ "name": "x", "protocol": 58 })).unwrap();
+    let mut v4 = interfaces(1);
+    v4.iter_mut().for_each(|interface| interface.addresses.retain(|net| net.addr().is_ipv4()));
+    let guarded = guard(node(1), &v4, &[ping], &[member(1), member(2)], PORT).unwrap();
+    assert_eq!(guarded.unplaced, ["x".to_owned()].into());
+    let groups = serde_json::json!({ "name": "x", "protocol": 1, "group": "ff02::99" });
+    let refused = serde_json::from_value::<Channel>(groups).unwrap_err().to_string();
+    assert!(refused.contains("does not exist in the family of its groups"), "{refused}");
+}
+
+#[test]
 fn channels_that_disagree_on_the_time_to_live_share_an_entry_without() {
     let loose: Channel = serde_json::from_value(
         serde_json::json!({ "name": "x", "protocol": 112, "group": "224.0.0.18", "interface": "vip" }),

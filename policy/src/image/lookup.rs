@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::{
     CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_SIDE_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW,
-    FLAG_CUT, FLAG_DECIDED, FLAG_KEEP, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LOG, FLAGS_ENFORCED,
-    FLAGS_TRIAL, Image, LAYERS, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS, STEPS_V4_MAX, STEPS_V6_MAX, Tables,
-    VERDICT_DEFAULT,
+    FLAG_CUT, FLAG_DECIDED, FLAG_KEEP, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
+    FLAG_TRIAL_LOG, FLAGS_ENFORCED, FLAGS_TRIAL, Image, LAYERS, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS,
+    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_DEFAULT, VERDICT_ONLY, limit::limits_of_word,
 };
 use crate::{
     packet::Flow,
@@ -25,6 +25,7 @@ impl Image {
             observe: found.observe(),
             log: found.log(),
             keep: found.keep(),
+            limited: found.limited(),
         }
     }
 }
@@ -36,10 +37,12 @@ pub struct Half {
     pub flags: u32,
     /// The rule that decided.
     pub rule: u32,
-    /// The limit that applies, if any.
+    /// The limits of that rule, an index into [`Tables::limits`].
     pub limit: Option<u32>,
     /// The rule that would decide if policies in observe mode were enforced.
     pub trial: u32,
+    /// The limits of that rule.
+    pub trial_limit: Option<u32>,
 }
 
 /// What both directions say of a packet. The fields of [`Decision`](crate::Decision) follow from it with a few bit operations.
@@ -70,6 +73,11 @@ impl Found {
     /// Whether the flow outlives a revision that no longer allows it.
     pub fn keep(&self) -> bool {
         self.allow() && self.either(FLAG_KEEP) && !self.either(FLAG_CUT)
+    }
+
+    /// Whether the packet passes and a rule that is reported has limits.
+    pub fn limited(&self) -> bool {
+        self.allow() && self.either(if self.observe() { FLAG_TRIAL_LIMIT } else { FLAG_LIMIT })
     }
 
     /// The rules at which the packet is counted: of the trial where observing makes the difference, else the deciding ones.
@@ -165,11 +173,13 @@ impl Tables {
         }
         let enforced = self.verdict(enforced.unwrap_or(VERDICT_DEFAULT));
         let trial = self.verdict(trial.unwrap_or(VERDICT_DEFAULT));
+        let ([limit, _], [_, trial_limit]) = (limits_of_word(enforced[2]), limits_of_word(trial[2]));
         Half {
             flags: enforced[0] & FLAGS_ENFORCED | trial[0] & FLAGS_TRIAL,
             rule: enforced[1],
-            limit: (enforced[2] != NONE).then_some(enforced[2]),
+            limit,
             trial: trial[3],
+            trial_limit,
         }
     }
 
@@ -184,7 +194,13 @@ impl Tables {
         if row == NONE {
             return None;
         }
+        if row & VERDICT_ONLY != 0 {
+            return Some(row & !VERDICT_ONLY);
+        }
         let pair = exception(&self.cells, cells, col).unwrap_or_else(|| self.base[(row + group) as usize]);
+        if pair & VERDICT_ONLY != 0 {
+            return Some(pair & !VERDICT_ONLY);
+        }
         let pair = &self.pairs[pair as usize * 4..pair as usize * 4 + 4];
         let class = port & 0xffff;
         let verdict = exception(&self.vcells, pair[0], class).or_else(|| exception(&self.vcells, pair[1], class));

@@ -7,10 +7,13 @@
 //! coarse groups plus sparse exceptions in row displacement, so that it grows with what the rules say, not with a product.
 
 mod digest;
+mod limit;
 mod lookup;
 mod tables;
 
 pub use digest::digest_of;
+pub(crate) use limit::limit_word;
+pub use limit::{Bucket, LimitEntry};
 pub(crate) use lookup::words_of;
 pub use lookup::{Found, Half};
 pub use tables::{TABLES, TableId, Tables};
@@ -45,6 +48,8 @@ pub const PORT_OTHERS: usize = PORT_BLOCKS.len() * PORT_BLOCK_ENTRIES;
 pub const PORT_ENTRIES: usize = PORT_OTHERS + 256;
 /// The verdict of a subject that no policy selects.
 pub const VERDICT_DEFAULT: u32 = 0;
+/// In the place of a row or a pair: what is left is the index of a verdict, the same for everything that could still be asked.
+pub const VERDICT_ONLY: u32 = 1 << 31;
 /// The rule that stands for the default action.
 pub const RULE_DEFAULT: u32 = 0;
 
@@ -64,10 +69,14 @@ pub const FLAG_TRIAL_LOG: u32 = 1 << 5;
 pub const FLAG_DECIDED: u32 = 1 << 6;
 /// Verdict flag: the policies of this layer decide, with those in observe mode enforced too.
 pub const FLAG_TRIAL_DECIDED: u32 = 1 << 7;
+/// Verdict flag: the deciding enforced rule has limits.
+pub const FLAG_LIMIT: u32 = 1 << 8;
+/// Verdict flag: the rule that decides with policies in observe mode enforced too has limits.
+pub const FLAG_TRIAL_LIMIT: u32 = 1 << 9;
 /// The flags that are about the enforced policies.
-pub const FLAGS_ENFORCED: u32 = FLAG_ALLOW | FLAG_LOG | FLAG_KEEP | FLAG_CUT | FLAG_DECIDED;
+pub const FLAGS_ENFORCED: u32 = FLAG_ALLOW | FLAG_LOG | FLAG_KEEP | FLAG_CUT | FLAG_DECIDED | FLAG_LIMIT;
 /// The flags that are about the trial.
-pub const FLAGS_TRIAL: u32 = FLAG_TRIAL_ALLOW | FLAG_TRIAL_LOG | FLAG_TRIAL_DECIDED;
+pub const FLAGS_TRIAL: u32 = FLAG_TRIAL_ALLOW | FLAG_TRIAL_LOG | FLAG_TRIAL_DECIDED | FLAG_TRIAL_LIMIT;
 
 /// Layers of policies in each direction: emergency and platform first, then application and baseline. Looked up one by one, so
 /// that an image does not grow with the rules of one times those of the other.
@@ -78,6 +87,10 @@ pub const CLASS_PART_WORDS: usize = 4;
 pub const CLASS_SIDE_WORDS: usize = CLASS_PART_WORDS * LAYERS;
 /// Words of an element of `classes`.
 pub const CLASS_WORDS: usize = CLASS_SIDE_WORDS * 2;
+/// Words of an element of `limits`: a cache line.
+pub const LIMIT_WORDS: usize = 16;
+/// "No limit" in either half of a verdict's `limit`; there are as many limits at most.
+pub const LIMIT_NONE: u32 = 0xffff;
 
 /// A policy compiled for one set of members.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The tables themselves: names, element widths, and a view of their words in one fixed order.
 
-use super::{CLASS_PART_WORDS, CLASS_WORDS, NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT};
+use super::{CLASS_PART_WORDS, CLASS_WORDS, LIMIT_WORDS, NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT};
 
 /// A table of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,12 +27,14 @@ pub enum TableId {
     Vbase,
     /// Verdicts by pair and port class, where they differ from the base.
     Vcells,
-    /// Flags, rule, limit and rule of the trial.
+    /// Flags, rule, limits and rule of the trial.
     Verdicts,
+    /// The buckets of rules with limits.
+    Limits,
 }
 
 /// Every table, in the order in which they are digested.
-pub const TABLES: [TableId; 12] = [
+pub const TABLES: [TableId; 13] = [
     TableId::Root4,
     TableId::Root6,
     TableId::Chunks,
@@ -45,6 +47,7 @@ pub const TABLES: [TableId; 12] = [
     TableId::Vbase,
     TableId::Vcells,
     TableId::Verdicts,
+    TableId::Limits,
 ];
 
 impl TableId {
@@ -63,6 +66,7 @@ impl TableId {
             TableId::Vbase => "vbase",
             TableId::Vcells => "vcells",
             TableId::Verdicts => "verdicts",
+            TableId::Limits => "limits",
         }
     }
 
@@ -74,6 +78,7 @@ impl TableId {
             TableId::Pairs | TableId::Verdicts => 4,
             TableId::Skips => 8,
             TableId::Classes => CLASS_WORDS,
+            TableId::Limits => LIMIT_WORDS,
             TableId::Chunks => 256,
         }
     }
@@ -95,11 +100,11 @@ pub struct Tables {
     pub skips: Vec<u32>,
     /// `{row, cells, col, group}` for ingress layer 0, ingress layer 1, egress layer 0, egress layer 1. As the subject of a direction
     /// (ingress: the destination) an address is its row and cells, as the peer its column and group. Row [`NONE`]: no policy of the
-    /// layer selects it. Cells [`NONE`]: no exceptions.
+    /// layer selects it. Row with [`super::VERDICT_ONLY`]: the verdict, for every peer and port. Cells [`NONE`]: no exceptions.
     pub classes: Vec<u32>,
-    /// Pair at subject row plus peer group.
+    /// Pair at subject row plus peer group; with [`super::VERDICT_ONLY`] the verdict, for every port.
     pub base: Vec<u32>,
-    /// `{owner, pair}` at subject cells plus peer column; the owner is the subject's cells.
+    /// `{owner, pair}` at subject cells plus peer column, the pair as in `base`; the owner is the subject's cells.
     pub cells: Vec<u32>,
     /// Port class in the low 16 bits, port group in the high ones, [`PORT_ENTRIES`] of them: the blocks of
     /// [`super::PORT_BLOCKS`], then by protocol number.
@@ -111,9 +116,14 @@ pub struct Tables {
     pub vbase: Vec<u32>,
     /// `{owner, verdict}` at the pair's cells (then shared) plus port class; the owner is that cells (or shared).
     pub vcells: Vec<u32>,
-    /// `{flags, rule, limit, trial}`: flags as `FLAG_*`; the rule that decides, an index into the rules; limit [`NONE`] where there is
-    /// none; the rule that would decide if policies in observe mode were enforced (the same where there are none).
+    /// `{flags, rule, limit, trial}`: flags as `FLAG_*`; the rule that decides, an index into the rules; the index of its limits in the low
+    /// 16 bits and of those of the trial's rule in the high ones, [`super::LIMIT_NONE`] where there are none (so [`NONE`] is neither); the
+    /// rule that would decide if policies in observe mode were enforced (the same where there are none).
     pub verdicts: Vec<u32>,
+    /// `{id_low, id_high, packets, new connections, packets of a source, new connections of a source, 0…}`, one element for each rule with
+    /// limits, in the order of the rules. Each of the four is `interval_ns, burst`; an interval of 0 is no such limit. See
+    /// [`super::LimitEntry`].
+    pub limits: Vec<u32>,
 }
 
 impl Tables {
@@ -144,6 +154,7 @@ impl Tables {
             TableId::Vbase => &self.vbase,
             TableId::Vcells => &self.vcells,
             TableId::Verdicts => &self.verdicts,
+            TableId::Limits => &self.limits,
         }
     }
 

@@ -26,6 +26,12 @@ pub const RULE_PEERS_MAX: usize = 1_024;
 pub const PEER_EXCEPTIONS_MAX: usize = 1_024;
 /// Services and ICMP types of one rule.
 pub const RULE_SERVICES_MAX: usize = 256;
+/// Rules with rate limits, of all policies of a revision.
+pub const LIMITS_MAX: usize = 4_096;
+/// Largest rate of a limit: packets or new connections a second.
+pub const RATE_PER_SECOND_MAX: u32 = 10_000_000;
+/// Largest burst of a limit: packets or new connections at once.
+pub const RATE_BURST_MAX: u32 = 10_000_000;
 /// Largest `order` of a policy.
 pub const ORDER_MAX: u32 = 1_000_000;
 /// Characters of a policy's `owner`.

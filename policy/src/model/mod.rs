@@ -8,6 +8,7 @@ pub mod icmp;
 pub mod limits;
 mod policy;
 pub mod protocol;
+mod rate;
 mod rule;
 mod scope;
 mod segment;
@@ -17,6 +18,7 @@ mod settings;
 
 pub use date::{Date, DateError};
 pub use policy::{ExistingFlows, Mode, Policy, Tier};
+pub use rate::{Rate, RuleLimits};
 pub use rule::{Action, Peer, Rule};
 pub use scope::Scope;
 pub use segment::{ANY, MEMBERS, Segment, SegmentRole};

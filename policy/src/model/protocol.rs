@@ -45,6 +45,13 @@ pub fn number(name: &str) -> Option<u8> {
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
 
+/// Whether a packet of this family can be one of the protocol, as the data path judges it. The ICMP of the other family is dropped as nonsense.
+/// Of IPv6 extension headers are walked, and what is judged is the protocol behind them; those that are not walked (RFC 6275, 7401, 5533 and
+/// RFC 3692's for experiments) are dropped.
+pub fn is_of_family(number: u8, v6: bool) -> bool {
+    if v6 { !matches!(number, ICMP | 0 | 43 | 44 | 60 | 135 | 139 | 140 | 253 | 254) } else { number != ICMPV6 }
+}
+
 /// Whether policy can tell ports of this protocol apart.
 pub fn has_ports(number: u8) -> bool {
     matches!(number, TCP | UDP | SCTP)

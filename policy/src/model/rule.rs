@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Scope, ServiceMatch};
+use super::{RuleLimits, Scope, ServiceMatch};
 
 /// What a rule says about a packet that matches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,4 +58,6 @@ pub struct Rule {
     pub services: Vec<ServiceMatch>,
     /// Matching packets are to be logged.
     pub log: bool,
+    /// How much of what it allows may pass; only where the action is allow.
+    pub limits: Option<RuleLimits>,
 }

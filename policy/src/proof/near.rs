@@ -85,9 +85,9 @@ fn other_protocol(number: u8) -> u8 {
         TCP => UDP,
         UDP => TCP,
         protocol::SCTP => UDP,
-        // Experiments (RFC 3692): nobody's.
-        253 => 254,
-        _ => 253,
+        // Nobody's, and in both families a protocol like any other (253 and 254 are extension headers to IPv6).
+        252 => 251,
+        _ => 252,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{SplitMix64, random_network};
+use super::{SplitMix64, limits, random_network};
 use crate::document::{
     Body, Document, IcmpType, Located, PeerSpec, PolicySpec, RuleSpec, SegmentSpec, ServiceRef, ServiceSpec, Target,
 };
@@ -35,7 +35,9 @@ pub fn random_documents(seed: u64) -> Vec<Document> {
         let default_action = *random.pick(&[DefaultAction::Allow, DefaultAction::Deny]);
         document("cluster".to_owned(), BTreeMap::new(), Body::Settings(Settings { default_action }))
     });
-    segments.into_iter().chain(policies).chain(settings).collect()
+    let mut documents: Vec<Document> = segments.into_iter().chain(policies).chain(settings).collect();
+    limits::add(&mut documents, seed);
+    documents
 }
 
 fn document(name: String, labels: BTreeMap<String, String>, body: Body) -> Document {
@@ -152,6 +154,7 @@ fn rule(random: &mut SplitMix64, segments: &[Document], ingress_of: Option<&Targ
         services,
         icmp,
         log: random.once_in(4),
+        limits: None,
     }
 }
 

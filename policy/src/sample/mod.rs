@@ -6,6 +6,8 @@
 
 mod documents;
 mod flows;
+mod limits;
+mod sync;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +15,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use documents::random_documents;
 pub use flows::{FlowSampler, random_flow};
+#[cfg(test)]
+pub(crate) use limits::random_limits;
+pub use sync::{SyncWorld, near_an_entry, random_channels};
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): one word of state, good enough to choose test cases.
 #[derive(Clone, Debug)]

@@ -39,6 +39,11 @@ fn samples_show_every_feature() {
     }
     assert!(rules().any(|rule| rule.services.iter().any(|service| service.target.is_some())));
     assert!(rules().any(|rule| rule.peers.iter().any(|peer| !peer.except.is_empty())));
+    let limits = || rules().filter_map(|rule| rule.limits);
+    assert!(rules().all(|rule| rule.limits.is_none() || rule.action == Action::Allow));
+    assert!(limits().any(|limits| limits.packets.is_some() && limits.source_new_connections.is_some()));
+    assert!(limits().any(|limits| limits.packets.is_none() && limits.new_connections.is_some()));
+    assert!(limits().filter_map(|limits| limits.source_packets).any(|rate| rate.burst != rate.per_second));
     assert!((0..200).any(|seed| random_documents(seed).iter().any(|document| document.kind() == Kind::Settings)));
 }
 

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use crate::channel::Channel;
 use crate::diagnostic::{Diagnostics, Findings};
 use crate::document::{Body, Document, Kind, Located, PolicySpec, SegmentSpec};
-use crate::model::limits::{DOCUMENTS_MAX, RULES_MAX};
+use crate::model::limits::{DOCUMENTS_MAX, LIMITS_MAX, RULES_MAX};
 use crate::model::{Model, Policy, Segment, Service, Settings};
 
 /// The model that these documents describe, or everything that is wrong with them.
@@ -115,10 +115,28 @@ fn policies(documents: &[Document], segments: &[Segment], findings: &mut Finding
             findings.push(document.finding(document.place(), message).help("let segments stand for many addresses"));
         }
     }
+    check_limits(&written, findings);
     let mut policies: Vec<Policy> =
         written.iter().filter_map(|(document, spec)| policy::resolve(document, spec, segments, findings)).collect();
     policies.sort_by(|a, b| (a.tier, a.order, &a.name).cmp(&(b.tier, b.order, &b.name)));
     policies
+}
+
+/// Points at the first rule with limits for which there is no room.
+fn check_limits(written: &[(&Document, &PolicySpec)], findings: &mut Findings) {
+    let rules = written.iter().flat_map(|(document, spec)| {
+        let rules = spec.ingress.iter().chain(&spec.egress).flatten();
+        rules.filter(|rule| rule.limits.is_some()).map(move |rule| (document, rule))
+    });
+    let mut past = rules.skip(LIMITS_MAX).peekable();
+    let Some(&(document, rule)) = past.peek() else { return };
+    let message = format!(
+        "{} rules have limits, and {LIMITS_MAX} is the limit; \"{}\" is the first above it",
+        LIMITS_MAX + past.count(),
+        rule.name.value
+    );
+    let help = "merge rules that differ only in peers or services, or take `limits` out of some";
+    findings.push(document.finding(rule.name.place, message).help(help));
 }
 
 fn settings(documents: &[Document]) -> Settings {

@@ -69,5 +69,12 @@ fn rule(
         Side::Egress => peers.iter().map(|peer| &peer.scope).collect(),
     };
     let services = services::resolve(document, spec, &Targets { side, scopes, segments }, findings);
-    Some(Rule { name: spec.name.value.clone(), action: spec.action, peers, services, log: spec.log })
+    Some(Rule {
+        name: spec.name.value.clone(),
+        action: spec.action,
+        peers,
+        services,
+        log: spec.log,
+        limits: spec.limits,
+    })
 }

@@ -78,6 +78,42 @@ fn services_of_egress_rules_are_those_of_the_peers() {
     assert!(found.contains("this peer offers none of the services that rule \"r\" names"), "{found}");
 }
 
+/// The manual promises it of every example on the page.
+#[test]
+fn examples_of_the_manual_are_accepted() {
+    let page = include_str!("../../../docs/manual/policy-language.md");
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert!(examples.len() > 10);
+    for example in examples {
+        validate(&documents(example)).unwrap_or_else(|findings| panic!("{example}\n{findings}"));
+    }
+}
+
+#[test]
+fn rules_with_limits_are_bounded() {
+    use crate::model::limits::LIMITS_MAX;
+    let rules = |count: usize| -> String {
+        (0..count).map(|number| format!("{{name: r{number}, action: allow, limits: {{packets: 1}}}},\n")).collect()
+    };
+    let policy = |ingress: usize, egress: usize| {
+        with_policy(&format!(
+            "tier: platform, appliesTo: {{any: true}}, ingress: [\n{}], egress: [\n{}]",
+            rules(ingress),
+            rules(egress)
+        ))
+    };
+    assert!(policy(LIMITS_MAX, 0).is_ok());
+    assert!(policy(LIMITS_MAX - 2, 2).is_ok());
+    let found = policy(LIMITS_MAX - 2, 5).unwrap_err().to_string();
+    let line = 8 + LIMITS_MAX - 2 + 1 + 3;
+    let says = format!(
+        "p.yaml:{line}:8: 4099 rules have limits, and 4096 is the limit; \"r2\" is the first above it \
+         (merge rules that differ only in peers or services, or take `limits` out of some)"
+    );
+    assert_eq!(found, says);
+}
+
 #[test]
 fn two_documents_of_one_name_are_both_shown() {
     let found = validate(&documents(&format!("{SEGMENTS}{SEGMENTS}"))).unwrap_err().to_string();

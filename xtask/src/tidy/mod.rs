@@ -1,6 +1,7 @@
 //! The rules of the house that no other tool checks. They run in `cargo test` too, so that nobody has to remember them.
 
 mod arrows;
+mod kernels;
 mod links;
 mod reasons;
 mod text;
@@ -12,7 +13,7 @@ use crate::build::repository;
 use crate::failure::Failure;
 use crate::shell::say;
 
-/// Folders that hold nothing of ours.
+/// Folders that hold nothing of ours; in a second working tree of Git, `.git` is a file.
 const LEFT_OUT: [&str; 3] = ["target", ".git", "node_modules"];
 
 /// A broken rule and where.
@@ -40,6 +41,7 @@ pub(crate) fn run() -> Result<(), Failure> {
 fn check(root: &Path) -> Vec<Finding> {
     let mut findings = arrows::check(root);
     findings.extend(reasons::check(root));
+    findings.extend(kernels::check(root));
     for file in files(root) {
         let Ok(content) = fs::read_to_string(&file) else { continue };
         findings.extend(text::check(&file, &content));
@@ -53,11 +55,11 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        let name = entry.file_name();
+        if LEFT_OUT.iter().any(|left_out| entry.file_name() == *left_out) {
+            continue;
+        }
         if path.is_dir() && !path.is_symlink() {
-            if !LEFT_OUT.iter().any(|left_out| name == *left_out) {
-                found.append(&mut files(&path));
-            }
+            found.append(&mut files(&path));
         } else {
             found.push(path);
         }

@@ -146,10 +146,7 @@ fn alarms(
     }
     for hook in &enforcement.hooks {
         if let HookState::Missing { because } = &hook.state {
-            let message = format!(
-                "{} {} is not judged, the program is not attached: {because}",
-                hook.interface, hook.hook.direction
-            );
+            let message = format!("{} {} is not judged, or not first: {because}", hook.interface, hook.hook.direction);
             alarms.push(alarm("hook_detached", message));
         }
     }

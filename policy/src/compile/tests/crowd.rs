@@ -9,7 +9,7 @@ use crate::{
         Action, DefaultAction, ExistingFlows, Mode, Model, Peer, Policy, Ports, Rule, Scope, Segment, SegmentRole,
         Service, ServiceMatch, Settings, Tier, protocol,
     },
-    sample::SplitMix64,
+    sample::{SplitMix64, random_limits},
 };
 
 const SEGMENTS: usize = 60;
@@ -94,12 +94,14 @@ fn rules(random: &mut SplitMix64) -> Vec<Rule> {
     let count = random.below(RULES_MAX);
     let mut one = |number| {
         let services = if random.once_in(8) { 0 } else { 1 + random.below(3) };
+        let action = random.pick(&Action::NAMES).1;
         Rule {
             name: format!("r{number}"),
-            action: random.pick(&Action::NAMES).1,
+            action,
             peers: (0..random.below(3)).map(|_| peer(random)).collect(),
             services: (0..services).map(|_| service(random)).collect(),
             log: random.once_in(4),
+            limits: (action == Action::Allow && random.once_in(3)).then(|| random_limits(random)),
         }
     };
     (0..count).map(&mut one).collect()

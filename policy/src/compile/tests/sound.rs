@@ -1,8 +1,9 @@
 //! What every reader of an image relies on: no index leads out of its table, and no walk is longer than promised.
 
 use crate::image::{
-    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, Image, NONE, PORT_ENTRIES,
-    ROOT_ENTRIES, STEPS_V4_MAX, STEPS_V6_MAX, TABLES, Tables,
+    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_LIMIT, FLAG_TRIAL_LIMIT,
+    Image, LIMIT_NONE, NONE, PORT_ENTRIES, ROOT_ENTRIES, STEPS_V4_MAX, STEPS_V6_MAX, TABLES, TableId, Tables,
+    VERDICT_ONLY,
 };
 
 /// Panics if the image is not sound.
@@ -56,13 +57,20 @@ fn check_classes(tables: &Tables) {
         let words = |word: usize| {
             tables.classes.chunks_exact(CLASS_WORDS).map(move |class| class[part * CLASS_PART_WORDS + word])
         };
-        let last = |word| words(word).filter(|&value| value != NONE).max();
+        let last = |word| words(word).filter(|&value| value & VERDICT_ONLY == 0).max();
+        assert!(words(0).all(|row| row == NONE || is_verdict(tables, row) || row & VERDICT_ONLY == 0));
         let (cols, groups) = (last(2).unwrap(), last(3).unwrap());
         assert!(last(0).is_none_or(|row| ((row + groups) as usize) < tables.base.len()));
         assert!(last(1).is_none_or(|cells| ((cells + cols) as usize) < tables.cells.len() / 2));
     }
-    assert!(tables.base.iter().all(|&pair| (pair as usize) < pairs));
-    assert!(tables.cells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < pairs));
+    let known = |pair: u32| is_verdict(tables, pair) || (pair as usize) < pairs;
+    assert!(tables.base.iter().all(|&pair| known(pair)));
+    assert!(tables.cells.chunks_exact(2).all(|cell| cell[0] == NONE || known(cell[1])));
+}
+
+/// Whether a word says a verdict, and one that there is.
+fn is_verdict(tables: &Tables, word: u32) -> bool {
+    word & VERDICT_ONLY != 0 && ((word & !VERDICT_ONLY) as usize) < tables.verdicts.len() / 4
 }
 
 fn check_verdicts(tables: &Tables, rules: usize) {
@@ -77,7 +85,12 @@ fn check_verdicts(tables: &Tables, rules: usize) {
     }
     assert!(tables.vbase.iter().all(|&verdict| (verdict as usize) < verdicts));
     assert!(tables.vcells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < verdicts));
-    let in_range =
-        |verdict: &[u32]| (verdict[1] as usize) < rules && (verdict[3] as usize) < rules && verdict[2] == NONE;
-    assert!(tables.verdicts.chunks_exact(4).all(in_range));
+    let limits = tables.elements(TableId::Limits);
+    for verdict in tables.verdicts.chunks_exact(4) {
+        assert!((verdict[1] as usize) < rules && (verdict[3] as usize) < rules);
+        for (index, flag) in [(verdict[2] & LIMIT_NONE, FLAG_LIMIT), (verdict[2] >> 16, FLAG_TRIAL_LIMIT)] {
+            assert!(index == LIMIT_NONE || (index as usize) < limits);
+            assert_eq!(verdict[0] & flag != 0, index != LIMIT_NONE);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod channel;
 mod fields;
+mod limits;
 mod policy;
 mod ports;
 mod rule;

@@ -54,7 +54,7 @@ pub(super) fn decode(decoder: &mut Decoder<'_>, spec: &Node) -> Option<PolicySpe
 
 /// Of a field that may be missing: `None` only if it is there and wrong.
 #[expect(clippy::option_option, reason = "missing and wrong are two things")]
-fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
     match field {
         Some(None) => None,
         Some(value) => Some(value),

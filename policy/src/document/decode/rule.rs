@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Decoder;
-use super::policy::target;
+use super::limits;
+use super::policy::{given, target};
 use super::ports::PORT_FIELDS;
 use crate::document::node::{Node, Value};
 use crate::document::{IcmpType, Located, PeerSpec, Place, RuleSpec, ServiceRef};
@@ -11,7 +12,7 @@ use crate::model::Action;
 use crate::model::limits::{PEER_EXCEPTIONS_MAX, POLICY_RULES_MAX, RULE_PEERS_MAX, RULE_SERVICES_MAX};
 use crate::verdict::Side;
 
-const FIELDS_LATER: [&str; 3] = ["limits", "limit", "schedule"];
+const FIELDS_LATER: [&str; 1] = ["schedule"];
 const PEER_FIELDS: [&str; 5] = ["segment", "selector", "cidr", "any", "except"];
 const PEER_FIELDS_LATER: [&str; 6] = ["addressSet", "set", "user", "group", "country", "dns"];
 
@@ -35,7 +36,8 @@ fn rule(decoder: &mut Decoder<'_>, node: &Node, side: Side) -> Option<RuleSpec> 
         Side::Ingress => ("an ingress rule", "from"),
         Side::Egress => ("an egress rule", "to"),
     };
-    let fields = decoder.fields(node, what, &["name", "action", far, "services", "icmp", "log"], &FIELDS_LATER)?;
+    let known = ["name", "action", far, "services", "icmp", "log", "limits"];
+    let fields = decoder.fields(node, what, &known, &FIELDS_LATER)?;
     let name = decoder.required(&fields, "name").and_then(|node| decoder.name(node, "the name of a rule"));
     let action = decoder.required(&fields, "action").and_then(|node| decoder.choice(node, "`action`", &Action::NAMES));
     let peers = match fields.get(far) {
@@ -54,7 +56,16 @@ fn rule(decoder: &mut Decoder<'_>, node: &Node, side: Side) -> Option<RuleSpec> 
         Some(node) => decoder.flag(node, "`log`"),
         None => Some(false),
     };
-    Some(RuleSpec { name: name?, action: action?, peers: peers?, services: services?, icmp: icmp?, log: log? })
+    let limits = limits::decode(decoder, &fields, action);
+    Some(RuleSpec {
+        name: name?,
+        action: action?,
+        peers: peers?,
+        services: services?,
+        icmp: icmp?,
+        log: log?,
+        limits: given(limits)?,
+    })
 }
 
 fn peers(decoder: &mut Decoder<'_>, node: &Node, far: &str) -> Option<Vec<PeerSpec>> {

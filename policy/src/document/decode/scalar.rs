@@ -59,13 +59,19 @@ impl Decoder<'_> {
 
     /// A whole number from 0 to a limit.
     pub(super) fn number(&mut self, node: &Node, what: &str, most: u32) -> Option<u32> {
+        self.number_between(node, what, 0, most)
+    }
+
+    /// A whole number from one limit to another.
+    pub(super) fn number_between(&mut self, node: &Node, what: &str, least: u32, most: u32) -> Option<u32> {
         let Value::Number(number) = node.value else {
             return self.unexpected(node, what, "a whole number");
         };
         match u32::try_from(number) {
-            Ok(number) if number <= most => Some(number),
+            Ok(number) if (least..=most).contains(&number) => Some(number),
             _ => {
-                self.report(node.place, format!("{what} cannot be {number}"), format!("it is from 0 to {most}"));
+                let help = format!("it is from {least} to {most}");
+                self.report(node.place, format!("{what} cannot be {number}"), help);
                 None
             }
         }

@@ -1,5 +1,7 @@
 //! Bad input: each finding with its line, column and suggestion.
 
+mod limits;
+
 use super::*;
 use crate::model::limits::NAME_CHARS_MAX;
 
@@ -112,8 +114,10 @@ fn what_is_not_yet_supported_says_so() {
     assert!(found.starts_with("p.yaml:2:7: the kind AddressSet is not yet supported"), "{found}");
     let found = refused(&POLICY.replace("  reviewBy: 2027-06-01", "  schedule: {days: [mon]}"));
     assert!(found.starts_with("p.yaml:9:3: `schedule` in `spec` of a Policy is not yet supported"), "{found}");
-    let found = refused(&POLICY.replace("services: [https]", "limits: {newConnections: 10}"));
-    assert!(found.starts_with("p.yaml:8:77: `limits` in an ingress rule is not yet supported"), "{found}");
+    let found = refused(&POLICY.replace("services: [https]", "schedule: {days: [mon]}"));
+    assert!(found.starts_with("p.yaml:8:77: `schedule` in an ingress rule is not yet supported"), "{found}");
+    let found = refused(&POLICY.replace("  reviewBy: 2027-06-01", "  limits: {newConnections: 10}"));
+    assert!(found.starts_with("p.yaml:9:3: `limits` in `spec` of a Policy is not yet supported"), "{found}");
     let found = refused(&POLICY.replace("cidr: 198.51.100.0/24", "addressSet: partners"));
     assert!(found.contains("p.yaml:8:52: `addressSet` in a peer is not yet supported"), "{found}");
 }

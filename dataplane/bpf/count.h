@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What is counted: each CPU has counters of its own. */
+#ifndef HR_COUNT_H
+#define HR_COUNT_H
+
+static __always_inline struct hr_cpu *hr_cpu_of(u32 number) {
+    struct hr_cpu *cpus = HR_VALUE(HR_CPUS);
+
+    return cpus + HR_CUT(number, HR_CPUS_MASK);
+}
+
+static __always_inline struct hr_cpu *hr_this_cpu(void) {
+    return hr_cpu_of(bpf_get_smp_processor_id());
+}
+
+static __always_inline void hr_add(struct hr_count *count, const struct hr_frame *f) {
+    count->packets += f->packets;
+    count->bytes += f->len;
+}
+
+static __always_inline void hr_count_reason(const struct hr_frame *f, struct hr_cpu *cpu, u32 reason) {
+    hr_add(&cpu->count[f->hook][reason & (HR_REASONS - 1)], f);
+}
+
+static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule) {
+    hr_add(rules + HR_CUT(rule, HR_RULES_MASK), f);
+}
+
+/* `cpu`: the number of this one. */
+static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u32 slot, const struct hr_found *found) {
+    u32 key = cpu * 2 + slot;
+    struct hr_count *rules = bpf_map_lookup_elem(&hr_rules, &key);
+
+    if (!rules)
+        return;
+    hr_count_rule(f, rules, found->in.rule);
+    if (found->out.rule != found->in.rule)
+        hr_count_rule(f, rules, found->out.rule);
+}
+
+#endif

@@ -1,0 +1,105 @@
+//! Whether the programs are still where they were put, and their pins too (G20).
+
+use policy::LocalInterface;
+
+use super::Kernel;
+use crate::{
+    attach::{self, Attached},
+    enforcer::{HookState, HookStatus},
+    error::{AttachError, HookError},
+};
+
+impl Kernel {
+    pub(super) fn look_at_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
+        let mut statuses = Vec::new();
+        for interface in self.interfaces.clone() {
+            statuses.extend(self.check_interface(&interface));
+        }
+        self.check_pins(&mut statuses)
+            .map_err(|error| HookError::Pins { path: self.pins.bpffs().to_owned(), message: error.to_string() })?;
+        if let Err(error) = self.object.load_a_copy(self.attached.iter().flat_map(Attached::programs_of_tcx)) {
+            tracing::debug!(%error, "a copy to repair with could not be loaded; it is tried again");
+        }
+        Ok(statuses)
+    }
+
+    /// Looks at the hooks of one interface and attaches what is missing.
+    fn check_interface(&mut self, interface: &LocalInterface) -> Vec<HookStatus> {
+        let (here, elsewhere): (Vec<Attached>, Vec<Attached>) =
+            std::mem::take(&mut self.attached).into_iter().partition(|a| a.hook.ifindex == interface.ifindex);
+        self.attached = elsewhere;
+        let whole = here.len() == 2 && here.iter().all(|attached| attached.in_place().is_ok());
+        if self.is_waiting() || whole {
+            let statuses = here.iter().map(state_of).collect();
+            self.attached.extend(here);
+            return statuses;
+        }
+        let before: Vec<HookStatus> = here.iter().map(state_of).collect();
+        match self.repair(interface) {
+            Ok(now) => {
+                let was_in_place =
+                    |now: &Attached| before.iter().any(|b| b.hook == now.hook && b.state.attached()) && !now.fresh;
+                let statuses = now.iter().map(|attached| match attached.in_place() {
+                    Ok(()) if was_in_place(attached) => attached.status(HookState::Attached),
+                    Ok(()) => attached.status(HookState::Repaired),
+                    Err(because) => attached.status(HookState::Missing { because }),
+                });
+                let statuses = statuses.collect();
+                self.attached.extend(now);
+                statuses
+            }
+            Err(error) => {
+                self.attached.extend(here);
+                before.into_iter().map(|status| missing(status, &error)).collect()
+            }
+        }
+    }
+
+    /// Attaches what is missing at an interface, and puts first what others have put themselves before. Nothing is taken away before
+    /// its like is in its place.
+    fn repair(&mut self, interface: &LocalInterface) -> Result<Vec<Attached>, AttachError> {
+        let ways = self.ways_at(interface);
+        let now = attach::attach_interface(&mut self.object, &self.pins, interface, ways)?;
+        let forward = |attached: Attached| {
+            if !attached.shadowed() {
+                return Ok(attached);
+            }
+            attach::bring_forward(&mut self.object, &self.pins, interface, attached)
+        };
+        now.into_iter().map(forward).collect()
+    }
+
+    /// Pins again what somebody has removed the pins of: it is held by this process alone, and would end with it.
+    fn check_pins(&self, statuses: &mut [HookStatus]) -> std::io::Result<()> {
+        self.pins.make_directories()?;
+        let tables = self.held.restore()?;
+        for attached in &self.attached {
+            let links = attached.restore_pins(&self.pins)?;
+            let status = statuses.iter_mut().find(|status| status.hook == attached.hook);
+            if let Some(status) = status.filter(|status| status.state.attached() && (tables || links)) {
+                status.state = HookState::Repaired;
+            }
+        }
+        if !self.is_waiting() && !self.object.programs_pinned(&self.pins) {
+            self.object.pin_programs(&self.pins).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+/// How it stands with a hook.
+pub(super) fn state_of(attached: &Attached) -> HookStatus {
+    attached.status(match attached.in_place() {
+        Ok(()) => HookState::Attached,
+        Err(because) => HookState::Missing { because },
+    })
+}
+
+fn missing(status: HookStatus, error: &AttachError) -> HookStatus {
+    match status.state {
+        HookState::Missing { because } => {
+            HookStatus { state: HookState::Missing { because: format!("{because}; {error}") }, ..status }
+        }
+        _ => status,
+    }
+}

@@ -1,0 +1,102 @@
+//! Kinds of links: VLANs belong to the guard of their own device, and what carries no Ethernet is refused.
+
+use std::net::UdpSocket;
+
+use dataplane::{Attachment, Enforcer, Kernel, KernelConfig, OpenError, Reason, TcMode, XdpMode};
+use identity::Role;
+use policy::{Direction, LocalInterface};
+
+use crate::{
+    guard::{CLUSTER_PORT, guard_of, member},
+    lab::{self, HERE, Lab, THERE, activate, deny_all, ifindex},
+};
+
+const HERE_TAGGED: &str = "10.78.0.1";
+const THERE_TAGGED: &str = "10.78.0.2";
+/// Nobody, who is root in no file's eyes.
+const NOBODY: libc::uid_t = 65_534;
+
+fn refused(name: &str) -> String {
+    let lab = Lab::new();
+    lab::run(&format!("ip tuntap add dev {name} mode {}", &name[..3]));
+    let interface =
+        LocalInterface { name: name.to_owned(), ifindex: ifindex(name), role: Role::Vip, addresses: vec![] };
+    let config = KernelConfig { interfaces: vec![interface], ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
+    match Kernel::open(config) {
+        Err(OpenError::Attach(error)) => error.to_string(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => String::new(),
+    }
+}
+
+#[test]
+fn an_interface_without_ethernet_headers_is_refused() {
+    if lab::skipped() {
+        return;
+    }
+    let error = refused("tun7");
+    assert!(error.contains("tun7") && error.contains("no Ethernet header") && error.contains("65534"), "{error}");
+    // The same driver with Ethernet, and a name like that of a VLAN: the pins' file system takes no dots.
+    assert_eq!(refused("tap7"), "");
+    assert_eq!(refused("tap.7"), "");
+}
+
+/// A VLAN 5 on both ends, with addresses; false, having said so, if this kernel has no such devices.
+fn tagged(lab: &Lab) -> bool {
+    if !lab::ok(&format!("ip link add link {HERE} name {HERE}.5 type vlan id 5")) {
+        println!("skipped: this kernel has no VLAN devices");
+        return false;
+    }
+    lab::run(&format!("ip addr add {HERE_TAGGED}/24 dev {HERE}.5 && ip link set {HERE}.5 up"));
+    lab.there(&format!("ip link add link {THERE} name {THERE}.5 type vlan id 5"));
+    lab.there(&format!("ip addr add {THERE_TAGGED}/24 dev {THERE}.5"));
+    lab.there(&format!("ip link set {THERE}.5 up"));
+    true
+}
+
+/// Makes files of this thread's those of nobody; the kernel takes the capabilities to override that away with it.
+fn without_dac_override() {
+    // SAFETY: the identity for file access is of this thread alone, which ends with the test.
+    unsafe { libc::setfsuid(NOBODY) };
+    assert!(std::fs::metadata("/root").is_err() || std::fs::read_dir("/root").is_err());
+}
+
+#[test]
+fn g0_a_tagged_sync_flow_belongs_to_its_vlan_also_without_the_right_to_read_everything() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    if !tagged(&lab) {
+        return;
+    }
+    let trunk = lab.interface(Role::Vip);
+    let addresses = vec![format!("{HERE_TAGGED}/24").parse().unwrap()];
+    let name = format!("{HERE}.5");
+    let vlan = LocalInterface { ifindex: ifindex(&name), name, role: Role::Cluster, addresses };
+    let interfaces = vec![trunk.clone(), vlan];
+    std::os::unix::fs::chown(&lab.bpffs, Some(NOBODY), None).unwrap();
+    without_dac_override();
+    let config = KernelConfig { interfaces: interfaces.clone(), ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
+    let mut kernel = Kernel::open(config).unwrap();
+    let guard = guard_of(&interfaces, &[member(1, &[HERE_TAGGED]), member(2, &[THERE_TAGGED])]);
+    kernel.set_guard(&guard).unwrap();
+    activate(&mut kernel, 1, &deny_all());
+    let trunk_ingress = kernel.attest().unwrap().hooks.into_iter().find(|status| status.hook.ifindex == trunk.ifindex);
+    assert!(matches!(trunk_ingress.unwrap().attachment, Attachment::Tcx | Attachment::Clsact), "XDP does not see tags");
+    let here = UdpSocket::bind((HERE_TAGGED, CLUSTER_PORT)).unwrap();
+    here.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let answered = lab.at_peer(|| {
+        let there = UdpSocket::bind((THERE_TAGGED, CLUSTER_PORT)).unwrap();
+        there.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        there.send_to(b"gossip", (HERE_TAGGED, CLUSTER_PORT)).unwrap();
+        here.recv(&mut [0; 16]).unwrap();
+        here.send_to(b"answer", (THERE_TAGGED, CLUSTER_PORT)).unwrap();
+        there.recv(&mut [0; 16]).unwrap()
+    });
+    assert_eq!(answered, 6);
+    assert!(lab::silent(THERE_TAGGED), "nothing else passes");
+    let counters = kernel.counters().unwrap();
+    assert!(counters.reason(Direction::Ingress, Reason::Guard).packets >= 2, "once on each of the two devices");
+    assert_eq!(counters.reason(Direction::Ingress, Reason::Spoofed).packets, 0);
+}
