@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=bpf");
     println!("cargo::rerun-if-env-changed=CLANG");
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
+    // Tests compile the same C for this machine.
+    println!("cargo::rustc-env=HR_CLANG={clang}");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
     match check_tools(&clang).and_then(|()| PROGRAMS.iter().try_for_each(|name| compile(&clang, name, &out))) {
         Ok(()) => ExitCode::SUCCESS,

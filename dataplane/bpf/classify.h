@@ -277,14 +277,17 @@ static __always_inline bool hr_allows_trial(const struct hr_found *found) {
     return hr_both(found, HR_FLAG_TRIAL_ALLOW);
 }
 
-/* Whether a rule that decides one direction limits new connections, as a whole or for each source. */
-static __always_inline bool hr_side_counts(u32 *image, const struct hr_side *side) {
-    u32 *enforced = HR_ELEMENT(image, LIMITS, side->limit, HR_LIMIT_BYTES);
-    u32 *trial = HR_ELEMENT(image, LIMITS, side->trial_limit, HR_LIMIT_BYTES);
+/* Whether a limit is one of new connections, as a whole or for each source. */
+static __always_inline bool hr_limit_counts(u32 *image, u32 index) {
+    u32 *limit = HR_ELEMENT(image, LIMITS, index, HR_LIMIT_BYTES);
 
-    if (side->flags & HR_FLAG_LIMIT && enforced[HR_LIMIT_RULE + 2] | enforced[HR_LIMIT_SOURCE + 2])
-        return true;
-    return side->flags & HR_FLAG_TRIAL_LIMIT && trial[HR_LIMIT_RULE + 2] | trial[HR_LIMIT_SOURCE + 2];
+    return limit[HR_LIMIT_RULE + 2] | limit[HR_LIMIT_SOURCE + 2];
+}
+
+/* Whether a rule that decides one direction has such a limit. */
+static __always_inline bool hr_side_counts(u32 *image, const struct hr_side *side) {
+    return (side->flags & HR_FLAG_LIMIT && hr_limit_counts(image, side->limit)) ||
+           (side->flags & HR_FLAG_TRIAL_LIMIT && hr_limit_counts(image, side->trial_limit));
 }
 
 /* Whether a limit tells new flows from old ones. */

@@ -57,7 +57,7 @@ static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size) {
     void *p;
 
     if (!__builtin_constant_p(at))
-        asm("%0 &= 0x3ff" : "+w"(at));
+        HR_MASK(at, 0x3ff);
     p = data + at;
     if (p + size > end)
         return NULL;

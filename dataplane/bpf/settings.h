@@ -58,6 +58,10 @@ enum hr_value {
     HR_VALUES,
 };
 
+#ifdef HR_NATIVE
+#include "native/settings.h"
+#else
+
 /* The value of a map. */
 #define HR_VALUE(map)                                                                                                  \
     ({                                                                                                                 \
@@ -89,5 +93,10 @@ enum hr_value {
         asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                \
         hr_table;                                                                                                      \
     })
+
+/* Cuts a small number in an instruction that the compiler cannot drop. */
+#define HR_MASK(number, mask) asm("%0 &= %1" : "+w"(number) : "i"(mask))
+
+#endif /* HR_NATIVE */
 
 #endif

@@ -124,22 +124,21 @@ static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet
         flow->closing = 1;
 }
 
-/* G19: an entry that an older revision allowed is judged again, by its opening tuple. */
+/* G19: an entry that an older revision allowed is judged again, by its opening tuple. What decides on that now is in
+ * `now`: the entry's own rules are numbers of another image. */
 static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow,
-                                    bool answers) {
-    struct hr_found found = {};
-
-    hr_classify(way->slot, p, answers, &found);
-    if (hr_allows(&found)) {
+                                    bool answers, struct hr_found *now) {
+    hr_classify(way->slot, p, answers, now);
+    if (hr_allows(now)) {
         if (!way->probe) {
-            flow->in_rule = found.in.rule;
-            flow->out_rule = found.out.rule;
-            flow->keep = hr_keeps(&found);
+            flow->in_rule = now->in.rule;
+            flow->out_rule = now->out.rule;
+            flow->keep = hr_keeps(now);
             flow->generation = way->generation;
         }
         return HR_ESTABLISHED;
     }
-    if (flow->keep && !hr_either(&found, HR_FLAG_CUT))
+    if (flow->keep && !hr_either(now, HR_FLAG_CUT))
         return HR_KEPT;
     return HR_TIGHTENED;
 }
@@ -147,6 +146,7 @@ static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_pa
 /* What an entry says of a refused packet; HR_NONE: there is none that speaks for it. */
 __noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, struct hr_found *found) {
     u32 tick = hr_tick(), reason = HR_ESTABLISHED;
+    struct hr_found now = {};
     struct hr_flow *flow;
     bool answers;
 
@@ -159,8 +159,10 @@ __noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, 
     /* Of a kept flow both directions pass; otherwise an entry speaks for answers only. */
     if (answers ? !hr_can_answer(p) : !flow->keep)
         return HR_NONE;
+    now.in.rule = flow->in_rule;
+    now.out.rule = flow->out_rule;
     if (flow->generation != way->generation)
-        reason = hr_regenerate(way, p, flow, answers);
+        reason = hr_regenerate(way, p, flow, answers, &now);
     if (reason == HR_TIGHTENED) {
         if (!way->probe)
             hr_flow_store(p, NULL);
@@ -168,8 +170,8 @@ __noinline u32 hr_by_entry(const struct hr_way *way, const struct hr_packet *p, 
     }
     if (!answers)
         reason = HR_KEPT;
-    found->in.rule = flow->in_rule;
-    found->out.rule = flow->out_rule;
+    found->in.rule = now.in.rule;
+    found->out.rule = now.out.rule;
     if (!way->probe)
         hr_note(flow, p, answers, tick);
     return reason;

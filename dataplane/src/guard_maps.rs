@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Word of `hr_gate` that holds the port of the joiners' door.
-const JOIN_PORT_WORD: usize = std::mem::offset_of!(Gate, join_port) / size_of::<u32>();
+pub(crate) const JOIN_PORT_WORD: usize = std::mem::offset_of!(Gate, join_port) / size_of::<u32>();
 
 /// The maps that the guard reads, and nothing of policy.
 pub(crate) struct GuardMaps {
@@ -33,11 +33,11 @@ pub(crate) struct GuardMaps {
 }
 
 /// A guard as the maps hold it.
-struct Wanted {
-    guard: BTreeMap<GuardKey, GuardValue>,
-    join: BTreeMap<JoinKey, JoinValue>,
-    spoof: BTreeMap<AddrKey, u32>,
-    join_port: u16,
+pub(crate) struct Wanted {
+    pub(crate) guard: BTreeMap<GuardKey, GuardValue>,
+    pub(crate) join: BTreeMap<JoinKey, JoinValue>,
+    pub(crate) spoof: BTreeMap<AddrKey, u32>,
+    pub(crate) join_port: u16,
 }
 
 impl GuardMaps {
@@ -93,13 +93,17 @@ impl GuardMaps {
 
     /// Tells which device carries a VLAN of another attached one.
     pub(crate) fn set_vlans(&mut self, vlans: &BTreeMap<(u32, u16), u32>) -> Result<(), GuardSetError> {
-        let wanted: BTreeMap<VlanKey, u32> = vlans
-            .iter()
-            .map(|((parent, vid), child)| (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child))
-            .collect();
+        let wanted = vlan_entries(vlans);
         add(&mut self.vlan, &wanted)?;
         remove_others(&mut self.vlan, &wanted)
     }
+}
+
+/// The devices of VLANs as the map holds them.
+pub(crate) fn vlan_entries(vlans: &BTreeMap<(u32, u16), u32>) -> BTreeMap<VlanKey, u32> {
+    let entry =
+        |((parent, vid), child): (&(u32, u16), &u32)| (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child);
+    vlans.iter().map(entry).collect()
 }
 
 fn write(what: &'static str, error: &dyn std::error::Error) -> GuardSetError {
@@ -133,7 +137,7 @@ fn remove_others<K: aya::Pod + Ord, V: aya::Pod>(
 }
 
 impl Wanted {
-    fn of(guard: &Guard) -> Result<Wanted, GuardSetError> {
+    pub(crate) fn of(guard: &Guard) -> Result<Wanted, GuardSetError> {
         fits("entries for sync flows", guard.entries.len(), GUARD_MAP_ENTRIES / 2)?;
         fits("entries for joiners", guard.joins.len(), JOIN_ENTRIES_MAX)?;
         fits("entries against spoofing", guard.spoof.len(), SPOOF_MAP_ENTRIES / 2)?;

@@ -42,9 +42,9 @@ pub(crate) const INGRESS: &str = "hr_ingress";
 pub(crate) const EGRESS: &str = "hr_egress";
 pub(crate) const GUARD_INGRESS: &str = "hr_guard_ingress";
 pub(crate) const GUARD_EGRESS: &str = "hr_guard_egress";
-const ASK_XDP: &str = "hr_ask_xdp";
-const ASK_INGRESS: &str = "hr_ask_ingress";
-const ASK_EGRESS: &str = "hr_ask_egress";
+pub(crate) const ASK_XDP: &str = "hr_ask_xdp";
+pub(crate) const ASK_INGRESS: &str = "hr_ask_ingress";
+pub(crate) const ASK_EGRESS: &str = "hr_ask_egress";
 const CLOCK: &str = "hr_clock";
 
 /// Largest number of guard entries; see [`policy::guard::GUARD_ENTRIES_MAX`]. Twice that, for the old and the new guard live side by side.
@@ -293,7 +293,7 @@ pub(crate) fn make_maps(pins: &Pins, placement: &Placement) -> Result<[OwnedFd; 
     Ok(values.try_into().expect("one for each name"))
 }
 
-fn value_bytes(name: &str, placement: &Placement) -> usize {
+pub(crate) fn value_bytes(name: &str, placement: &Placement) -> usize {
     match name {
         "hr_live" => size_of::<Live>(),
         "hr_gate" => size_of::<Gate>(),

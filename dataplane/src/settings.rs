@@ -60,6 +60,12 @@ fn settings(placement: &Placement) -> Vec<(String, usize)> {
     at.chain(max).chain(rest).collect()
 }
 
+/// The settings as numbers, for programs that have no instructions to write them into (`bpf/native/settings.h`).
+pub(crate) fn values(placement: &Placement) -> Vec<u32> {
+    let number = |(_, value)| u32::try_from(value).expect("tables are below 2 GiB");
+    settings(placement).into_iter().map(number).collect()
+}
+
 /// A copy of an object file with the settings of a placement in it, and the descriptors of [`VALUES`].
 pub(crate) fn written_into(object: &[u8], placement: &Placement, values: &[RawFd; VALUES.len()]) -> Vec<u8> {
     let mut object = object.to_vec();

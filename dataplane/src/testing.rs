@@ -1,5 +1,8 @@
 //! For this crate's tests and measurements, not for users: the live tables read in bulk, and programs timed by the kernel.
 
+mod native;
+mod twins;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
@@ -23,6 +26,8 @@ use crate::{
 };
 
 pub use crate::failpoint::FAILPOINTS;
+pub use native::{Native, Ran, Run, Wire};
+pub use twins::{Arrival, TwinError, Twins};
 
 /// The object file, as clang made it.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.bpf.o"));

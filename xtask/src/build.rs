@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::shell::run;
+use crate::shell::{output, run};
 
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
@@ -35,4 +35,11 @@ pub(crate) fn build(arguments: &[&str]) -> Result<PathBuf, Failure> {
 /// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the repository.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), |dir| repository().join(dir))
+}
+
+/// The machine for which `rustc` builds when nothing else is said.
+pub(crate) fn host() -> Result<String, Failure> {
+    let version = output("rustc", &["-vV"]).unwrap_or_default();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Failure::other("`rustc -vV` does not name its host"))
 }

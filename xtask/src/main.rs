@@ -1,4 +1,4 @@
-//! The commands of a developer: `cargo xtask demo`, `test`, `kernels`, `bench`, `lab`, `tidy`.
+//! The commands of a developer: `cargo xtask demo`, `test`, `kernels`, `bench`, `fuzz`, `lab`, `tidy`.
 //!
 //! Depends on nothing but the standard library, so that it builds in seconds on a bare machine and can then say, and install,
 //! what the rest needs.
@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod failure;
+mod fuzz;
 mod kernels;
 mod lab;
 mod machine;
@@ -28,6 +29,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                   --long: ten times as many revisions flip under traffic
   kernels [NAME ...]              the packet tests under the kernels of distributions (Debian 12: 6.1), emulated; --tests PART for some
   bench NAME                      a measurement, in a release build; without a name it lists them (datapath, change, throughput, …)
+  fuzz [TARGET] [--seconds N]     the fuzz targets (judge, documents), a minute each; what is found is kept, and how to try it again said
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
   tidy                            the checks of style alone
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run_words(rest),
         ["kernels", rest @ ..] => kernels::run_words(rest),
         ["bench", rest @ ..] => bench::run_named(rest),
+        ["fuzz", rest @ ..] => fuzz::run_words(rest),
         ["lab", rest @ ..] => lab::run_words(rest),
         ["tidy"] => tidy::run(),
         ["help" | "--help" | "-h"] => shell::say(USAGE),

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::failure::Failure;
 use crate::machine::{self, Root};
 use crate::services;
-use crate::shell::{run, say};
+use crate::shell::{run, say, succeeds};
 
 /// A package of Debian and Ubuntu, and how to tell that it is there.
 #[derive(Clone, Copy)]
@@ -22,6 +22,8 @@ enum Sign {
     Program(&'static str),
     /// One of these files.
     File(&'static [&'static str]),
+    /// clang finishes a program with this flag.
+    Clang(&'static str),
 }
 
 const fn program(package: &'static str, name: &'static str, why: &'static str) -> Need {
@@ -77,13 +79,36 @@ pub(crate) const PEERS: &[Need] = &[
 /// To check the style.
 pub(crate) const STYLE: &[Need] = &[program("clang-format", "clang-format", "the layout of the C")];
 
+/// To run the C of the data path under the sanitizers and the fuzzer.
+pub(crate) const SANITIZERS: &[Need] = &[Need {
+    package: "libclang-rt-dev",
+    sign: Sign::Clang("-fsanitize=address,undefined"),
+    why: "the sanitizers and the fuzzer of clang",
+}];
+
 impl Need {
     fn is_there(self) -> bool {
         match self.sign {
             Sign::Program(name) => machine::find(name).is_some(),
+            Sign::Clang(flag) => clang_links(flag),
             Sign::File(paths) => paths.iter().any(|path| Path::new(path).exists()),
         }
     }
+}
+
+/// Whether clang has the libraries that a flag asks for: where they lie differs from one version to the next.
+fn clang_links(flag: &str) -> bool {
+    let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
+    // A program of its own for each process, and none is left behind.
+    let program = std::env::temp_dir().join(format!("hedgerow-sanitizers-{}", std::process::id()));
+    let source = "int main(void) { return 0; }\n";
+    let file = program.with_extension("c");
+    let links = std::fs::write(&file, source).is_ok()
+        && succeeds(&clang, &[flag, &file.to_string_lossy(), "-o", &program.to_string_lossy()]);
+    for left in [&file, &program] {
+        let _gone = std::fs::remove_file(left);
+    }
+    links
 }
 
 /// Installs what is missing, after saying so.

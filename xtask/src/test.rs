@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build::{cargo, repository};
+use crate::build::{cargo, host, repository, target_dir};
 use crate::failure::Failure;
 use crate::machine::{self, Root};
-use crate::packages::{self, BUILD, DATA_PATH, LAB, STYLE};
+use crate::packages::{self, BUILD, DATA_PATH, LAB, SANITIZERS, STYLE};
 use crate::shell::{output, run, run_lines, say};
 use crate::summary::Summary;
 use crate::tidy;
@@ -26,7 +26,7 @@ pub(crate) fn run_words(words: &[&str]) -> Result<(), Failure> {
 fn run_all(long: bool) -> Result<(), Failure> {
     let root = Root::find();
     let mut summary = Summary::default();
-    let installed = packages::install(root, &[BUILD, LAB, DATA_PATH, STYLE]);
+    let installed = packages::install(root, &[BUILD, LAB, DATA_PATH, SANITIZERS, STYLE]);
     if let Err(failure) = &installed {
         if root != Root::No {
             return installed;
@@ -47,6 +47,10 @@ fn style(summary: &mut Summary) -> Result<(), Failure> {
     summary.check("cargo fmt", &run(&mut cargo(&["fmt", "--all", "--check"])));
     let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     summary.check("cargo clippy", &run(&mut cargo(&clippy)));
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir"];
+    summary.check("cargo fmt, fuzz", &run(cargo(&["fmt", "--check"]).args(&fuzz[..2])));
+    let clippy = run(cargo(&["clippy", "--locked"]).args(fuzz).arg(target_dir()).args(["--", "-D", "warnings"]));
+    summary.check("cargo clippy, fuzz", &clippy);
     let sources = c_sources(&repository());
     if machine::find("clang-format").is_some() {
         let mut format = Command::new("clang-format");
@@ -89,10 +93,7 @@ fn tests(root: Root, long: bool, summary: &mut Summary) -> Result<(), Failure> {
 
 /// The variable with which Cargo runs test programs through another program, for this machine.
 fn runner_variable() -> Result<String, Failure> {
-    let version = output("rustc", &["-vV"]).unwrap_or_default();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.ok_or_else(|| Failure::other("`rustc -vV` does not name its host"))?;
-    Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
+    Ok(format!("CARGO_TARGET_{}_RUNNER", host()?.to_uppercase().replace('-', "_")))
 }
 
 /// Every C source and header of the repository.

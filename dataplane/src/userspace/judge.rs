@@ -203,11 +203,13 @@ impl Way<'_> {
         if entry.mute || !entry.alive(packet, &timeouts, now_s) || !speaks {
             return None;
         }
-        let mut reason = Reason::Established;
+        let (mut reason, mut rules) = (Reason::Established, entry.rules);
         if entry.generation != self.generation {
             let found = classify(image, packet, answers);
+            // The rules of the entry are numbers of another image.
+            rules = rules_of(&found);
             if found.allow() {
-                entry.rules = rules_of(&found);
+                entry.rules = rules;
                 entry.keep = found.keep();
                 entry.generation = self.generation;
             } else if entry.keep && (found.ingress.flags | found.egress.flags) & FLAG_CUT == 0 {
@@ -226,7 +228,7 @@ impl Way<'_> {
             entry.note(packet, answers, now_s);
             self.world.flows.insert(key, entry, |entry| entry.seen_s);
         }
-        Some((reason, entry.rules))
+        Some((reason, rules))
     }
 
     /// Only a rule that keeps its flows wants an entry: the reversed tuple says yes to the next segment too.

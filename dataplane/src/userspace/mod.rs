@@ -1,13 +1,15 @@
 //! The enforcer without a kernel: the same order, the same tables, evaluated in this process. The oracle of the tests, and what a
 //! laptop without root runs. It judges what it is shown; it is attached to nothing.
 
+mod control;
 mod flows;
 mod frame;
 mod judge;
 mod limits;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -64,7 +66,8 @@ struct World {
     /// Devices through which nothing comes that was not judged when it arrived.
     judged: BTreeSet<u32>,
     timeouts: Timeouts,
-    joiners: (u64, u32),
+    /// By own address and interface: the second of the current allowance, and what came in it.
+    joiners: BTreeMap<(IpAddr, u32), (u64, u32)>,
     began: Instant,
     /// The time since then, where somebody tells it.
     told: Option<Duration>,
@@ -89,11 +92,13 @@ impl World {
             return true;
         }
         let now_s = self.now_s();
-        if self.joiners.0 != now_s {
-            self.joiners = (now_s, 0);
+        // A door is an own address that the guard knows: there are as many as it has entries.
+        let (second, packets) = self.joiners.entry((seen.dst, seen.ifindex)).or_default();
+        if *second != now_s {
+            (*second, *packets) = (now_s, 0);
         }
-        self.joiners.1 += 1;
-        self.joiners.1 <= JOIN_PACKETS_PER_SECOND_MAX
+        *packets += 1;
+        *packets <= JOIN_PACKETS_PER_SECOND_MAX
     }
 }
 
@@ -109,7 +114,7 @@ impl Userspace {
             limits: Limits::new(sizes.sources as usize),
             judged: judged_of(&interfaces),
             timeouts,
-            joiners: (0, 0),
+            joiners: BTreeMap::new(),
             began: Instant::now(),
             told: None,
         };

@@ -7,39 +7,11 @@ use std::{
 };
 
 use dataplane::{Enforcer, Hook, HookState, Kernel, PrepareError, Reason, TcMode, XdpMode};
-use identity::{Fingerprint, MemberAddress, MemberRecord, NodeId, Role};
-use policy::{Channel, Direction, Guard, Image, LocalInterface, Obligation, catalogue, obligations};
+use identity::Role;
+use policy::{Direction, Guard, Image, Obligation, obligations};
 
 use crate::lab::{self, HERE_V4, HERE_V6, Lab, THERE, THERE_V4, THERE_V6, activate, deny_all, ifindex};
-
-pub(crate) const CLUSTER_PORT: u16 = 7400;
-
-fn node(number: u64) -> NodeId {
-    NodeId::new(number).unwrap()
-}
-
-pub(crate) fn member(number: u64, addresses: &[&str]) -> MemberRecord {
-    let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
-    MemberRecord {
-        node: node(number),
-        name: format!("lb{number}"),
-        endpoint: (addresses[0], CLUSTER_PORT).into(),
-        api: None,
-        fingerprint: Fingerprint([7; 32]),
-        addresses: addresses.into_iter().map(|addr| MemberAddress { role: Role::Cluster, addr }).collect(),
-        witness: false,
-    }
-}
-
-/// VRRP and HAProxy's peers section between this end and the other.
-pub(crate) fn guard_of(interfaces: &[LocalInterface], members: &[MemberRecord]) -> Guard {
-    let on_cluster = |name: &str| Channel { interface: Role::Cluster, ..catalogue(name).unwrap() };
-    let mut peers = on_cluster("haproxy-peers");
-    for wire in &mut peers.wires {
-        wire.ports = Some(policy::channel::PortSpan::one(10_000));
-    }
-    policy::guard(node(1), interfaces, &[on_cluster("vrrp"), peers], members, CLUSTER_PORT).unwrap()
-}
+pub(crate) use crate::shared::members::{CLUSTER_PORT, guard_of, member};
 
 /// Two members and deny-all.
 pub(crate) struct Guarded {

@@ -10,9 +10,13 @@ use std::{
     thread,
 };
 
+pub(crate) use crate::shared::{
+    members::{HERE_V4, HERE_V6, THERE_V4, THERE_V6},
+    policies::compiled,
+};
 use dataplane::{Attachment, Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
 use identity::Role;
-use policy::{Direction, Image, LocalInterface, SourceText, compile, image::NONE, parse, validate};
+use policy::{Direction, Image, LocalInterface, image::NONE};
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, mount, mount_change},
     thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
@@ -22,10 +26,6 @@ use rustix::{
 pub(crate) const HERE: &str = "hr0";
 /// The peer's end.
 pub(crate) const THERE: &str = "hr1";
-pub(crate) const HERE_V4: &str = "10.77.0.1";
-pub(crate) const THERE_V4: &str = "10.77.0.2";
-pub(crate) const HERE_V6: &str = "fd77::1";
-pub(crate) const THERE_V6: &str = "fd77::2";
 
 /// True, having said so, if the test cannot run here.
 pub(crate) fn skipped() -> bool {
@@ -175,14 +175,6 @@ pub(crate) fn deny_all() -> Image {
     let mut image = Image::empty_allow();
     image.tables.verdicts = vec![0, 0, NONE, 0];
     image
-}
-
-/// The image of documents.
-pub(crate) fn compiled(text: &str) -> Image {
-    let source = SourceText { name: "test.yaml".to_owned(), text: text.to_owned() };
-    let documents = parse(&[source]).unwrap_or_else(|error| panic!("{error}"));
-    let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
-    compile(&model, &[], &TableSizes::small().image).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Loads and activates without obligations.

@@ -17,6 +17,8 @@ mod limits;
 mod limits_agree;
 mod links;
 mod outlive;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod state;
 mod streams;
 mod traffic;

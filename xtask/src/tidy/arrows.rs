@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Finding;
 
 /// Each crate with the crates of the workspace that it may depend on.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("identity", &[]),
     ("policy", &["identity"]),
     ("dataplane", &["identity", "policy"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("node", &["identity", "policy", "dataplane", "transport", "membership", "raft"]),
     ("chaos-tests", &[]),
     ("xtask", &[]),
+    ("fuzz", &["identity", "policy", "dataplane"]),
 ];
 
 /// Crates that no crate but the one named may depend on: the walls behind which a choice can be changed.

@@ -1,0 +1,114 @@
+//! The evasion corpus (`tests/corpus`): its reader and its world.
+
+use std::{fs, path::Path};
+
+use policy::{Direction, Guard, Image, LocalInterface, SpoofEntry};
+
+use super::{
+    members::{HERE_V4, HERE_V6, THERE_V4, THERE_V6, guard_of, member},
+    policies::compiled,
+};
+
+/// Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the backend at tcp/8080 and udp/53.
+const POLICY: &str = "
+apiVersion: hedgerow/v1
+kind: Settings
+metadata: {name: cluster}
+spec: {defaultAction: deny}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: service}
+spec: {role: vip, addresses: [203.0.113.10/32, \"2001:db8:a::10/128\"]}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: clients}
+spec: {role: client, addresses: [198.51.100.0/24, \"2001:db8:c::/64\"]}
+---
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: backend}
+spec: {role: backend, addresses: [10.9.0.0/24]}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {name: service}
+spec:
+  tier: application
+  appliesTo: {segment: service}
+  ingress: [{name: web, action: allow, from: [{segment: clients}], services: [{protocol: tcp, port: 443}]}]
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {name: clients}
+spec:
+  tier: application
+  appliesTo: {segment: clients}
+  egress: [{name: web, action: allow, to: [{segment: service}], services: [{protocol: tcp, port: 443}]}]
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {name: backend}
+spec:
+  tier: application
+  appliesTo: {segment: backend}
+  ingress:
+    - {name: node, action: allow, from: [{cidr: 10.9.0.1/32}], services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]}
+  egress:
+    - {name: node, action: allow, to: [{cidr: 10.9.0.5/32}], services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]}
+";
+
+/// One frame and what must become of it.
+pub(crate) struct Step {
+    pub(crate) direction: Direction,
+    pub(crate) verdict: String,
+    pub(crate) frame: Vec<u8>,
+}
+
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let direction = match line.split_once(' ') {
+            Some(("ingress", verdict)) => Some((Direction::Ingress, verdict)),
+            Some(("egress", verdict)) => Some((Direction::Egress, verdict)),
+            _ => None,
+        };
+        match direction {
+            Some((direction, verdict)) => {
+                steps.push(Step { direction, verdict: verdict.to_owned(), frame: Vec::new() });
+            }
+            None => {
+                let bytes = line.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap());
+                steps.last_mut().unwrap().frame.extend(bytes);
+            }
+        }
+    }
+    steps
+}
+
+/// Every file of the corpus, by name, with its steps.
+pub(crate) fn files() -> Vec<(String, Vec<Step>)> {
+    // From this crate's folder, and from that of the fuzz targets.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dataplane/tests/corpus");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    files.sort();
+    let read = |path: &std::path::PathBuf| {
+        (path.file_stem().unwrap().to_string_lossy().into_owned(), steps(&fs::read_to_string(path).unwrap()))
+    };
+    files.iter().map(read).collect()
+}
+
+/// The policy of the corpus, compiled.
+pub(crate) fn image() -> Image {
+    compiled(POLICY)
+}
+
+/// The guard of the corpus: two members, and an address that lives behind another interface.
+pub(crate) fn guard(interface: &LocalInterface) -> Guard {
+    let members = [member(1, &[HERE_V4, HERE_V6]), member(2, &[THERE_V4, THERE_V6])];
+    let mut guard = guard_of(std::slice::from_ref(interface), &members);
+    guard.spoof.push(SpoofEntry { addr: "10.8.0.2".parse().unwrap(), ifindex_allowed: interface.ifindex + 1 });
+    guard
+}
