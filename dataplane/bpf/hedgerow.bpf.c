@@ -64,42 +64,42 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
 }
 
 /* With a frame of its own, so that the one of the straight line stays in registers. */
-static __always_inline u32 hr_closely_xdp(struct xdp_md *ctx, u32 generation, bool frags) {
+static __always_inline u32 hr_closely_xdp(struct xdp_md *ctx, u32 generation, bool frags, struct hr_case *c) {
     struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
 
     hr_frame_xdp(&f, ctx, frags);
-    return hr_judge(&f, generation);
+    return hr_judge(&f, generation, c);
 }
 
 static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags) {
     u32 generation = hr_generation(), reason;
-    struct hr_found found = {};
-    struct hr_frame f = {};
+    struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
+    struct hr_case c;
 
     hr_frame_xdp(&f, ctx, frags);
-    reason = hr_judge_plain(&f, generation, &found);
+    reason = hr_judge_plain(&f, generation, &c);
     if (!reason)
-        reason = hr_closely_xdp(ctx, generation, frags);
+        reason = hr_closely_xdp(ctx, generation, frags, &c);
     return reason < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
 }
 
-static __always_inline u32 hr_closely_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
+static __always_inline u32 hr_closely_skb(struct __sk_buff *skb, u32 generation, u8 hook, struct hr_case *c) {
     struct hr_frame f = {.ifindex = skb->ifindex};
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
-    return hr_judge(&f, generation);
+    return hr_judge(&f, generation, c);
 }
 
 static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook) {
     u32 generation = hr_generation(), reason;
-    struct hr_found found = {};
-    struct hr_frame f = {};
+    struct hr_frame f = {.ifindex = skb->ifindex};
+    struct hr_case c;
 
     hr_frame_skb(&f, skb, hook);
-    reason = hr_judge_plain(&f, generation, &found);
+    reason = hr_judge_plain(&f, generation, &c);
     if (!reason)
-        reason = hr_closely_skb(skb, generation, hook);
+        reason = hr_closely_skb(skb, generation, hook, &c);
     /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
     return reason < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }

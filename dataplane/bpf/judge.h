@@ -102,24 +102,26 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the program. */
-static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, struct hr_found *found) {
-    struct hr_packet p = {.ifindex = f->ifindex, .vid = f->vid};
-    struct hr_way way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe};
+static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, struct hr_case *c) {
     u32 reason;
 
-    if (!hr_parse(&p, f))
+    *c = (struct hr_case){
+        .p = {.ifindex = f->ifindex, .vid = f->vid},
+        .way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe},
+    };
+    if (!hr_parse(&c->p, f))
         return HR_NOT_IP;
-    reason = hr_judge_early(f, &way, &p);
+    reason = hr_judge_early(f, &c->way, &c->p);
     if (!reason) {
-        reason = hr_by_policy(f, &way, &p, found);
+        reason = hr_by_policy(f, &c->way, &c->p, &c->found);
         if (!f->probe) {
-            hr_count_rules(f, bpf_get_smp_processor_id(), way.slot, found);
-            if (p.frag)
-                hr_fragment_remember(&p, generation, f->hook, reason < HR_DROP_FIRST, false);
+            hr_count_rules(f, bpf_get_smp_processor_id(), c->way.slot, &c->found);
+            if (c->p.frag)
+                hr_fragment_remember(&c->p, generation, f->hook, reason < HR_DROP_FIRST, false);
         }
     }
-    if (!f->probe && hr_telling_of(&p, found, reason))
-        hr_tell(&p, &way, found, reason, f->len);
+    if (!f->probe && hr_telling_of(&c->p, &c->found, reason))
+        hr_tell(&c->p, &c->way, &c->found, reason, f->len);
     return reason;
 }
 
@@ -131,10 +133,9 @@ static __always_inline u32 hr_generation(void) {
 }
 
 /* Everything but the straight line of plain.h. */
-static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
+static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation, struct hr_case *c) {
     struct hr_live *live = HR_VALUE(HR_LIVE);
-    struct hr_found found = {};
-    u32 reason = !generation && live->disarmed ? HR_DISARMED : hr_judge_closely(f, generation, &found);
+    u32 reason = !generation && live->disarmed ? HR_DISARMED : hr_judge_closely(f, generation, c);
 
     hr_count_reason(f, hr_this_cpu(), reason);
     return reason;
@@ -142,19 +143,19 @@ static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
 
 /* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. */
 static __always_inline u32 hr_ask(struct hr_frame *f) {
-    struct hr_found found = {};
+    struct hr_case c = {};
     u32 zero = 0;
     struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
 
     if (!probe)
         return HR_NONE;
     f->ifindex = probe->ifindex;
-    probe->reason = hr_judge_plain(f, probe->generation, &found);
+    probe->reason = hr_judge_plain(f, probe->generation, &c);
     if (!probe->reason)
-        probe->reason = hr_judge_closely(f, probe->generation, &found);
-    probe->in_rule = found.in.rule;
-    probe->out_rule = found.out.rule;
-    probe->flags = found.in.flags << 16 | found.out.flags;
+        probe->reason = hr_judge_closely(f, probe->generation, &c);
+    probe->in_rule = c.found.in.rule;
+    probe->out_rule = c.found.out.rule;
+    probe->flags = c.found.in.flags << 16 | c.found.out.flags;
     return probe->reason;
 }
 

@@ -25,8 +25,7 @@ struct hr_packet {
     u64 dst_hi, dst_lo;
     u32 ifindex;
     u32 frag_id;
-    u32 seen_len; /* bytes from the IP header to the end of the frame */
-    u32 payload;  /* bytes behind the IP headers, by the length fields */
+    u32 payload; /* bytes behind the IP headers, by the length fields */
     u16 sport;
     u16 dport; /* ICMP: type << 8 | code */
     u16 echo_id;
@@ -35,12 +34,12 @@ struct hr_packet {
     u16 at;         /* offset of the transport header in the frame */
     u16 frag_len;   /* bytes of the datagram that a fragment carries, IPv6 extension headers behind its own included */
     u8 protocol;
-    u8 v6;
     u8 ttl;
     u8 flags; /* of TCP */
-    u8 frag;
+    u8 v6 : 1;
+    u8 answer : 1; /* ICMP: an answer */
+    u8 frag : 2;
     u8 question; /* ICMP type of the question this one is or answers; 0: neither */
-    u8 answer;   /* ICMP: an answer */
     u8 problem;  /* reason to drop, should nothing before have let it pass */
 };
 

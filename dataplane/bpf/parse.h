@@ -132,19 +132,21 @@ static __always_inline void hr_parse_transport(struct hr_packet *p, void *data, 
         hr_parse_sctp(p, data, end);
 }
 
-/* The frame is shorter than its packet: it may have more buffers. */
-static __always_inline void hr_look_closer(struct hr_frame *f, struct hr_packet *p) {
-    u32 before = f->len;
+/* Bytes from the IP header, which p->at says, to the end of the frame. */
+static __always_inline u32 hr_seen_len(const struct hr_frame *f, const struct hr_packet *p) {
+    return f->len > p->at ? f->len - p->at : 0;
+}
 
-    if (f->lazy) {
+/* The frame is shorter than its packet: it may have more buffers. */
+static __always_inline u32 hr_look_closer(struct hr_frame *f, const struct hr_packet *p) {
+    if (f->lazy)
         f->len = bpf_xdp_get_buff_len(f->ctx);
-        p->seen_len += f->len - before;
-    }
+    return hr_seen_len(f, p);
 }
 
 static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f, void *data, void *end) {
     struct iphdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
-    u32 header, total, offset;
+    u32 header, total, offset, seen = hr_seen_len(f, p);
 
     if (!ip) {
         p->problem = HR_TRUNCATED;
@@ -161,11 +163,11 @@ static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f
         return;
     }
     /* A segment too large for the field says 0 (BIG TCP). */
-    if (!total && p->seen_len > 0xffff)
-        total = p->seen_len;
-    if (total > p->seen_len)
-        hr_look_closer(f, p);
-    if (total < header || total > p->seen_len) {
+    if (!total && seen > 0xffff)
+        total = seen;
+    if (total > seen)
+        seen = hr_look_closer(f, p);
+    if (total < header || total > seen) {
         p->problem = HR_BAD_LENGTH;
         return;
     }
@@ -280,7 +282,7 @@ static __always_inline bool hr_mapped(u64 hi, u64 lo) {
 
 static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f, void *data, void *end) {
     struct ipv6hdr *ip = hr_bytes(data, end, p->at, sizeof(*ip));
-    u32 payload;
+    u32 payload, seen = hr_seen_len(f, p);
 
     p->v6 = 1;
     if (!ip) {
@@ -297,11 +299,11 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f
         return;
     }
     /* A jumbogram or a segment too large for the field says 0 (RFC 2675, BIG TCP). */
-    if (!payload && p->seen_len > 0xffff + sizeof(*ip))
-        payload = p->seen_len - sizeof(*ip);
-    if (payload + sizeof(*ip) > p->seen_len)
-        hr_look_closer(f, p);
-    if (payload + sizeof(*ip) > p->seen_len) {
+    if (!payload && seen > 0xffff + sizeof(*ip))
+        payload = seen - sizeof(*ip);
+    if (payload + sizeof(*ip) > seen)
+        seen = hr_look_closer(f, p);
+    if (payload + sizeof(*ip) > seen) {
         p->problem = HR_BAD_LENGTH;
         return;
     }
@@ -342,7 +344,6 @@ static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f) {
             p->at += sizeof(*tag);
         }
     }
-    p->seen_len = f->len > p->at ? f->len - p->at : 0;
     if (type == HR_ETH_IP4) {
         hr_parse_ip4(p, f, data, end);
         return true;

@@ -79,11 +79,9 @@ static __always_inline bool hr_plainly_for_policy(const struct hr_frame *f, cons
     return p->protocol == HR_TCP || (p->sport != gate->join_port && p->dport != gate->join_port);
 }
 
-/* Nothing is left to say of a denied packet that opens a connection when this CPU has told enough in this tick. */
+/* A denied packet that opens a connection, when this CPU has told enough in this tick: nothing is left to say. */
 static __always_inline bool hr_plainly_denied(const struct hr_packet *p, struct hr_cpu *cpu, bool probe) {
-    if (p->protocol != HR_TCP || !hr_bare_syn(p))
-        return false;
-    return probe || hr_told_enough(cpu);
+    return p->protocol == HR_TCP && hr_bare_syn(p) && !probe && hr_told_enough(cpu);
 }
 
 /* Whether an allowed packet leaves nothing to remember. */
@@ -91,27 +89,80 @@ static __always_inline bool hr_plainly_allowed(const struct hr_frame *f, const s
     return f->hook == HR_INGRESS || (p->protocol == HR_TCP && !hr_bare_syn(p));
 }
 
-static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_found *found) {
+/* Field by field, or the compiler would keep the packet in memory from the start. */
+static __always_inline void hr_plain_case(struct hr_case *c, const struct hr_frame *f, u32 generation,
+                                          const struct hr_packet *p) {
+    __builtin_memset(c, 0, sizeof(*c));
+    c->p.src_lo = p->src_lo;
+    c->p.dst_lo = p->dst_lo;
+    c->p.ifindex = f->ifindex;
+    c->p.sport = p->sport;
+    c->p.dport = p->dport;
+    c->p.protocol = p->protocol;
+    c->p.flags = p->flags;
+    c->way.slot = generation & 1;
+    c->way.generation = generation;
+    c->way.hook = f->hook;
+    c->way.probe = f->probe;
+}
+
+static __always_inline void hr_plain_found(struct hr_case *c, const struct hr_found *found) {
+    c->found.in.flags = found->in.flags;
+    c->found.in.rule = found->in.rule;
+    c->found.in.trial = found->in.trial;
+    c->found.out.flags = found->out.flags;
+    c->found.out.rule = found->out.rule;
+    c->found.out.trial = found->out.trial;
+}
+
+/* What state says of a refused packet, and telling of it if that is the end. */
+static __always_inline u32 hr_plainly_refused(const struct hr_frame *f, struct hr_case *c) {
+    u32 reason = hr_ask_state(&c->way, &c->p, &c->found);
+
+    if (!reason)
+        reason = HR_DENIED;
+    if (!f->probe && reason >= HR_DROP_FIRST)
+        hr_tell(&c->p, &c->way, &c->found, reason, f->len);
+    return reason;
+}
+
+static __always_inline void hr_plainly_count(const struct hr_frame *f, u32 cpu, u32 generation,
+                                             const struct hr_found *found, u32 reason) {
+    if (f->probe)
+        return;
+    hr_count_rules(f, cpu, generation & 1, found);
+    hr_count_reason(f, hr_cpu_of(cpu), reason);
+}
+
+/* HR_NONE: look closer. What is refused goes into the case; until then everything stays in registers. */
+static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_case *c) {
     struct hr_half half = hr_half_of(generation);
+    struct hr_found found = {};
     struct hr_packet p = {};
     u32 reason, cpu;
 
     if (!generation || !hr_parse_plain(&p, f) || !hr_plainly_for_policy(f, &p))
         return HR_NONE;
-    hr_classify_inline(&half, &p, false, found);
-    if (hr_either(found, HR_FLAGS_NOT_PLAIN))
+    hr_classify_inline(&half, &p, false, &found);
+    if (hr_either(&found, HR_FLAGS_NOT_PLAIN))
         return HR_NONE;
     cpu = bpf_get_smp_processor_id();
-    if (hr_allows(found) && hr_allows_trial(found) && hr_plainly_allowed(f, &p))
+    if (hr_allows(&found)) {
+        if (!hr_allows_trial(&found) || !hr_plainly_allowed(f, &p))
+            return HR_NONE;
         reason = HR_ALLOWED;
-    else if (!hr_allows(found) && hr_plainly_denied(&p, hr_cpu_of(cpu), f->probe))
+    } else if (hr_plainly_denied(&p, hr_cpu_of(cpu), f->probe)) {
         reason = HR_DENIED;
-    else
-        return HR_NONE;
-    if (!f->probe) {
-        hr_count_rules(f, cpu, half.slot, found);
-        hr_count_reason(f, hr_cpu_of(cpu), reason);
+    } else {
+        hr_plain_case(c, f, generation, &p);
+        hr_plain_found(c, &found);
+        reason = hr_plainly_refused(f, c);
+        hr_plainly_count(f, cpu, generation, &c->found, reason);
+        return reason;
     }
+    hr_plainly_count(f, cpu, generation, &found, reason);
+    if (f->probe)
+        hr_plain_found(c, &found);
     return reason;
 }
 

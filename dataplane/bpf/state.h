@@ -18,6 +18,13 @@ struct hr_way {
     u8 fresh;    /* the first packet of a flow that is remembered because a limit counts it */
 };
 
+/* A packet, its way and what is found of it: one place on the stack for every way of judging. */
+struct hr_case {
+    struct hr_packet p;
+    struct hr_way way;
+    struct hr_found found;
+};
+
 static __always_inline u32 hr_tick(void) {
     return bpf_jiffies64() >> HR_TICK_SHIFT;
 }

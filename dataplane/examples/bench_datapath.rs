@@ -12,7 +12,7 @@ use dataplane::{
     testing::{BULK_MAX, Bench, frame_of},
 };
 use policy::{Direction, Flow, Guard, GuardEntry, PortMatch, sample::SplitMix64};
-use support::{Prefixes, World, median};
+use support::{Prefixes, World, compiled, median};
 
 const ROUNDS: usize = 9;
 /// Runs of a program on one frame for one figure.
@@ -111,6 +111,23 @@ fn addr(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
+/// An address that may open connections, and to which nobody may open one.
+const CLIENT_ONLY: &str = "
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: client}
+spec: {role: backend, addresses: [10.0.0.1]}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {name: client}
+spec:
+  tier: application
+  appliesTo: {segment: client}
+  ingress: []
+  egress: [{name: out, action: allow}]
+";
+
 /// Guard and state, which do not depend on the number of prefixes: parse, guard without and with a hit, hash look-up, LRU-hash look-up
 /// of a flow, and the whole program on an established reply.
 type Beside = [Figures; 6];
@@ -118,12 +135,7 @@ type Beside = [Figures; 6];
 fn beside() -> Beside {
     let world = World::new();
     let mut kernel = open(&world);
-    let mut image = policy::Image::empty_allow();
-    // Deny everything, but by the entry of a flow that a first revision lets out.
-    let allow = kernel.prepare(1, &image, &[]).unwrap_or_else(|error| panic!("{error}"));
-    kernel.activate(allow).unwrap_or_else(|error| panic!("{error}"));
     let request = Flow { src: addr("10.0.0.1"), dst: addr("10.0.0.2"), protocol: 6, src_port: 40_000, dst_port: 443 };
-    image.tables.verdicts[0] &= !policy::image::FLAG_TRIAL_ALLOW;
     let sync = Flow { src: addr("10.77.0.2"), dst: addr("10.77.0.1"), protocol: 17, src_port: 7_400, dst_port: 7_400 };
     // Test runs of XDP arrive at the loopback device.
     let entry = GuardEntry {
@@ -137,9 +149,9 @@ fn beside() -> Beside {
     };
     let guard = Guard { interfaces: BTreeSet::from([1]), entries: BTreeSet::from([entry]), ..Guard::default() };
     kernel.set_guard(&guard).unwrap_or_else(|error| panic!("{error}"));
-    let observed = kernel.prepare(2, &image, &[]).unwrap_or_else(|error| panic!("{error}"));
-    kernel.activate(observed).unwrap_or_else(|error| panic!("{error}"));
-    // Observed: an entry is made although everything is allowed.
+    let prepared = kernel.prepare(1, &compiled(CLIENT_ONLY), &[]).unwrap_or_else(|error| panic!("{error}"));
+    kernel.activate(prepared).unwrap_or_else(|error| panic!("{error}"));
+    // Its answers are denied but for the entry that this one makes.
     kernel.time_live_egress(&frame_of(&request, SYN), 1).unwrap_or_else(|error| panic!("{error}"));
     let bench = Bench::open(&kernel).unwrap_or_else(|error| panic!("{error}"));
     let (answer, sync) = (frame_of(&request.reverse(), ACK), frame_of(&sync, 0));

@@ -96,10 +96,7 @@ impl Prefixes {
             )
             .expect("a string can be written to");
         }
-        let documents =
-            parse(&[SourceText { name: "bench.yaml".to_owned(), text }]).unwrap_or_else(|error| panic!("{error}"));
-        let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
-        compile(&model, &[], &policy::CompileLimits::default()).unwrap_or_else(|error| panic!("{error}"))
+        compiled(&text)
     }
 
     /// The same for the reference: prefix to identity, and the identities that may talk.
@@ -132,6 +129,14 @@ impl Prefixes {
         let mut tries = (0..1_000_000).map(|_| Flow { dst_port: PORT, ..self.flow(random) });
         tries.find(|flow| image.classify(flow).verdict == policy::Verdict::Allow).expect("some flow is allowed")
     }
+}
+
+/// The image of documents.
+pub(crate) fn compiled(text: &str) -> Image {
+    let source = SourceText { name: "bench.yaml".to_owned(), text: text.to_owned() };
+    let documents = parse(&[source]).unwrap_or_else(|error| panic!("{error}"));
+    let model = validate(&documents).unwrap_or_else(|error| panic!("{error}"));
+    compile(&model, &[], &policy::CompileLimits::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The segments that a segment lets in.
