@@ -147,71 +147,6 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port) {
         hr_value;                                                                                                      \
     })
 
-/* The verdict of one layer that has a say. */
-static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, u32 port) {
-    u32 index = subject[0], *pair;
-
-    if (index & HR_VERDICT_ONLY)
-        return HR_ELEMENT(image, VERDICTS, index, 16);
-    index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
-    if (index == HR_INDEX_NONE)
-        index = *HR_ELEMENT(image, BASE, subject[0] + peer[3], 4);
-    if (index & HR_VERDICT_ONLY)
-        return HR_ELEMENT(image, VERDICTS, index, 16);
-    pair = HR_ELEMENT(image, PAIRS, index, 16);
-    index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
-    if (index == HR_INDEX_NONE)
-        index = HR_EXCEPTION(image, VCELLS, pair[1], port & 0xffff);
-    if (index == HR_INDEX_NONE)
-        index = *HR_ELEMENT(image, VBASE, pair[2] + (port >> 16), 4);
-    return HR_ELEMENT(image, VERDICTS, index, 16);
-}
-
-/* Takes over what is not decided yet; returns the DECIDED flags so far. */
-static __always_inline u32 hr_decide(struct hr_side *side, const u32 *verdict, u32 done, u32 flags) {
-    u32 fresh = flags & ~done;
-
-    if (fresh & HR_FLAG_DECIDED) {
-        side->flags |= flags & HR_FLAGS_ENFORCED;
-        side->rule = verdict[1];
-        side->limit = verdict[2];
-    }
-    if (fresh & HR_FLAG_TRIAL_DECIDED) {
-        side->flags |= flags & HR_FLAGS_TRIAL;
-        side->trial_limit = verdict[2] >> HR_LIMIT_TRIAL_SHIFT;
-        side->trial = verdict[3];
-    }
-    return done | (flags & HR_FLAGS_DECIDED);
-}
-
-/* One direction: the first layer that decides, for the enforced policies and for the trial; else the default. */
-static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, u32 port,
-                                          struct hr_side *side) {
-    u32 *verdict, done = 0;
-    int layer;
-
-    side->flags = 0;
-#pragma unroll
-    for (layer = 0; layer < HR_LAYERS; layer++) {
-        if (subject[layer * HR_PART_WORDS] == HR_INDEX_NONE)
-            continue;
-        verdict = hr_layer(image, subject + layer * HR_PART_WORDS, peer + layer * HR_PART_WORDS, port);
-        if (!done && (verdict[0] & HR_FLAGS_DECIDED) == HR_FLAGS_DECIDED) {
-            side->flags = verdict[0];
-            side->rule = verdict[1];
-            side->trial = verdict[3];
-            side->limit = verdict[2];
-            side->trial_limit = verdict[2] >> HR_LIMIT_TRIAL_SHIFT;
-            return;
-        }
-        done = hr_decide(side, verdict, done, verdict[0]);
-        if (done == HR_FLAGS_DECIDED)
-            return;
-    }
-    verdict = HR_ENTRY(image, HR_VERDICTS_AT, 0);
-    hr_decide(side, verdict, done, verdict[0] | HR_FLAGS_DECIDED);
-}
-
 /* The destination port of the tuple of a packet that goes the other way in the same conversation. */
 static __always_inline u16 hr_reversed_port(const struct hr_packet *p) {
     u8 type = p->dport >> 8;
@@ -225,10 +160,83 @@ static __always_inline u16 hr_reversed_port(const struct hr_packet *p) {
     return (u16)type << 8 | (p->dport & 0xff);
 }
 
-/* Classifies the tuple of a packet, or the reversed one. */
-static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
-                                               struct hr_found *found) {
-    u32 src, dst, port, *s, *d;
+/* The verdict of one layer that has a say. `port_at`: where class and group of the port are; read only where the
+ * verdict depends on them. */
+static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, const u32 *port_at) {
+    u32 index = subject[0], port, *pair;
+
+    if (index & HR_VERDICT_ONLY)
+        return HR_ELEMENT(image, VERDICTS, index, 16);
+    index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
+    if (index == HR_INDEX_NONE)
+        index = *HR_ELEMENT(image, BASE, subject[0] + peer[3], 4);
+    if (index & HR_VERDICT_ONLY)
+        return HR_ELEMENT(image, VERDICTS, index, 16);
+    pair = HR_ELEMENT(image, PAIRS, index, 16);
+    port = *port_at;
+    index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
+    if (index == HR_INDEX_NONE)
+        index = HR_EXCEPTION(image, VCELLS, pair[1], port & 0xffff);
+    if (index == HR_INDEX_NONE)
+        index = *HR_ELEMENT(image, VBASE, pair[2] + (port >> 16), 4);
+    return HR_ELEMENT(image, VERDICTS, index, 16);
+}
+
+/* A verdict that decides everything. */
+static __always_inline void hr_settle(struct hr_side *side, const u32 *verdict) {
+    side->flags = verdict[0];
+    side->rule = verdict[1];
+    side->limit = verdict[2];
+    side->trial_limit = verdict[2] >> HR_LIMIT_TRIAL_SHIFT;
+    side->trial = verdict[3];
+}
+
+/* Of a verdict what is not decided yet. */
+static __always_inline void hr_settle_rest(struct hr_side *side, const u32 *verdict, u32 done) {
+    u32 fresh = verdict[0] & ~done;
+
+    if (fresh & HR_FLAG_DECIDED) {
+        side->flags |= verdict[0] & HR_FLAGS_ENFORCED;
+        side->rule = verdict[1];
+        side->limit = verdict[2];
+    }
+    if (fresh & HR_FLAG_TRIAL_DECIDED) {
+        side->flags |= verdict[0] & HR_FLAGS_TRIAL;
+        side->trial_limit = verdict[2] >> HR_LIMIT_TRIAL_SHIFT;
+        side->trial = verdict[3];
+    }
+}
+
+/* One direction: the first layer that decides, for the enforced policies and for the trial. The last one always does.
+ */
+static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, const u32 *port_at,
+                                          struct hr_side *side) {
+    u32 *verdict, done = 0;
+
+    if (subject[0] != HR_INDEX_NONE) {
+        verdict = hr_layer(image, subject, peer, port_at);
+        done = verdict[0] & HR_FLAGS_DECIDED;
+        if (done == HR_FLAGS_DECIDED) {
+            hr_settle(side, verdict);
+            return;
+        }
+    }
+    if (!done) {
+        hr_settle(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port_at));
+        return;
+    }
+    side->flags = 0;
+    hr_settle_rest(side, verdict, 0);
+    hr_settle_rest(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port_at), done);
+}
+
+/* The rows of the classes of both ends. */
+struct hr_ends {
+    u32 *src, *dst;
+};
+
+static __always_inline struct hr_ends hr_ends_of(const struct hr_half *half, const struct hr_packet *p) {
+    u32 src, dst;
 
     if (p->v6) {
         src = hr_class6(half->slot, p->src_hi, p->src_lo);
@@ -237,23 +245,33 @@ static __always_inline void hr_classify_inline(const struct hr_half *half, const
         src = hr_class4(half, p->src_lo);
         dst = hr_class4(half, p->dst_lo);
     }
-    if (reversed) {
-        u32 swap = src;
+    return (struct hr_ends){
+        .src = HR_ELEMENT(half->image, CLASSES, src, HR_CLASS_WORDS * 4),
+        .dst = HR_ELEMENT(half->image, CLASSES, dst, HR_CLASS_WORDS * 4),
+    };
+}
 
-        src = dst;
-        dst = swap;
-    }
-    s = HR_ELEMENT(half->image, CLASSES, src, HR_CLASS_WORDS * 4);
-    d = HR_ELEMENT(half->image, CLASSES, dst, HR_CLASS_WORDS * 4);
-    port = hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport);
-    port = *HR_ENTRY(half->image, HR_PORTS_AT, port);
-    hr_judge_side(half->image, d, s, port, &found->in);
-    hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port, &found->out);
+/* Classifies the tuple of a packet between these ends, or the reversed one. */
+static __always_inline void hr_classify_ends(const struct hr_half *half, const struct hr_ends *ends,
+                                             const struct hr_packet *p, bool reversed, struct hr_found *found) {
+    u32 *s = reversed ? ends->dst : ends->src, *d = reversed ? ends->src : ends->dst;
+    u32 port = hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport);
+    u32 *port_at = HR_ENTRY(half->image, HR_PORTS_AT, port);
+
+    hr_judge_side(half->image, d, s, port_at, &found->in);
+    hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port_at, &found->out);
+}
+
+static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
+                                               struct hr_found *found) {
+    struct hr_ends ends = hr_ends_of(half, p);
+
+    hr_classify_ends(half, &ends, p, reversed, found);
 }
 
 /* For what is not the tuple of the packet itself. */
-__noinline int hr_classify(u32 slot, const struct hr_packet *p, bool reversed, struct hr_found *found) {
-    struct hr_half half = hr_half_of(slot);
+__noinline int hr_classify(u32 generation, const struct hr_packet *p, bool reversed, struct hr_found *found) {
+    struct hr_half half = hr_half_of(generation);
 
     if (p && found)
         hr_classify_inline(&half, p, reversed, found);
@@ -291,8 +309,8 @@ static __always_inline bool hr_side_counts(u32 *image, const struct hr_side *sid
 }
 
 /* Whether a limit tells new flows from old ones. */
-static __always_inline bool hr_counts_flows(u32 slot, const struct hr_found *found) {
-    struct hr_half half = hr_half_of(slot);
+static __always_inline bool hr_counts_flows(u32 generation, const struct hr_found *found) {
+    struct hr_half half = hr_half_of(generation);
 
     return hr_side_counts(half.image, &found->in) || hr_side_counts(half.image, &found->out);
 }

@@ -16,12 +16,16 @@ static __always_inline bool hr_may_tell(struct hr_cpu *cpu) {
         cpu->tick = tick;
         cpu->told = 0;
     }
-    return cpu->told++ < HR_EVENTS_PER_TICK_MAX;
+    if (cpu->told >= HR_EVENTS_PER_TICK_MAX)
+        return false;
+    if (++cpu->told == HR_EVENTS_PER_TICK_MAX)
+        cpu->silent = tick;
+    return true;
 }
 
 /* Whether an event would be lost; then it is counted as such. */
 static __always_inline bool hr_told_enough(struct hr_cpu *cpu) {
-    if (cpu->tick != hr_tick() || cpu->told < HR_EVENTS_PER_TICK_MAX)
+    if (cpu->silent != hr_tick())
         return false;
     cpu->lost++;
     return true;

@@ -55,52 +55,86 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
     f->data = hr_pointer(skb->data);
     f->end = hr_pointer(skb->data_end);
     f->ctx = skb;
-    f->len = skb->len;
     f->lazy = 0;
-    f->packets = skb->gso_segs ? skb->gso_segs : 1;
     f->came_in = hook == HR_EGRESS ? skb->ingress_ifindex : 0;
     f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
     f->hook = hook;
 }
 
-/* With a frame of its own, so that the one of the straight line stays in registers. */
-static __always_inline u32 hr_closely_xdp(struct xdp_md *ctx, u32 generation, bool frags, struct hr_case *c) {
-    struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
-
-    hr_frame_xdp(&f, ctx, frags);
-    return hr_judge(&f, generation, c);
+/* What is counted of it; apart, for the straight line counts at its end and needs the registers until then. */
+static __always_inline void hr_size_skb(struct hr_frame *f, struct __sk_buff *skb) {
+    f->len = skb->len;
+    f->packets = skb->gso_segs ? skb->gso_segs : 1;
 }
 
-static __always_inline int hr_run_xdp(struct xdp_md *ctx, bool frags) {
-    u32 generation = hr_generation(), reason;
+/*
+ * The straight line alone is in the programs, so that it has the registers to itself. What looks closer is a function
+ * that the verifier goes through once.
+ */
+static __always_inline int hr_look_closer_xdp(struct xdp_md *ctx, u32 generation, bool frags) {
     struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
-    struct hr_case c;
 
     hr_frame_xdp(&f, ctx, frags);
-    reason = hr_judge_plain(&f, generation, &c);
-    if (!reason)
-        reason = hr_closely_xdp(ctx, generation, frags, &c);
+    return hr_judge(&f, generation);
+}
+
+__noinline int hr_closer_xdp(struct xdp_md *ctx, u32 generation) {
+    return hr_look_closer_xdp(ctx, generation, false);
+}
+
+__noinline int hr_closer_xdp_frags(struct xdp_md *ctx, u32 generation) {
+    return hr_look_closer_xdp(ctx, generation, true);
+}
+
+static __always_inline u32 hr_plain_xdp(struct xdp_md *ctx, u32 generation) {
+    struct hr_found found = {};
+    struct hr_frame f = {};
+    u32 reason, cpu;
+
+    hr_frame_xdp(&f, ctx, false);
+    reason = hr_judge_plain(&f, generation, &found, &cpu);
+    if (reason)
+        hr_count(&f, cpu, generation, &found, reason);
+    return reason;
+}
+
+static __always_inline int hr_xdp_action(u32 reason) {
     return reason < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
 }
 
-static __always_inline u32 hr_closely_skb(struct __sk_buff *skb, u32 generation, u8 hook, struct hr_case *c) {
+static __always_inline int hr_look_closer_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex};
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
-    return hr_judge(&f, generation, c);
+    hr_size_skb(&f, skb);
+    return hr_judge(&f, generation);
 }
 
-static __always_inline int hr_run_skb(struct __sk_buff *skb, u8 hook) {
-    u32 generation = hr_generation(), reason;
-    struct hr_frame f = {.ifindex = skb->ifindex};
-    struct hr_case c;
+__noinline int hr_closer_ingress(struct __sk_buff *skb, u32 generation) {
+    return hr_look_closer_skb(skb, generation, HR_INGRESS);
+}
+
+__noinline int hr_closer_egress(struct __sk_buff *skb, u32 generation) {
+    return hr_look_closer_skb(skb, generation, HR_EGRESS);
+}
+
+static __always_inline u32 hr_plain_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
+    struct hr_found found = {};
+    struct hr_frame f = {};
+    u32 reason, cpu;
 
     hr_frame_skb(&f, skb, hook);
-    reason = hr_judge_plain(&f, generation, &c);
-    if (!reason)
-        reason = hr_closely_skb(skb, generation, hook, &c);
-    /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
+    reason = hr_judge_plain(&f, generation, &found, &cpu);
+    if (reason) {
+        hr_size_skb(&f, skb);
+        hr_count(&f, cpu, generation, &found, reason);
+    }
+    return reason;
+}
+
+/* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
+static __always_inline int hr_skb_action(u32 reason) {
     return reason < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
@@ -109,37 +143,47 @@ static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook) {
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
+    hr_size_skb(&f, skb);
     return hr_ask(&f);
 }
 
 SEC("xdp")
 int hr_xdp(struct xdp_md *ctx) {
-    return hr_run_xdp(ctx, false);
+    u32 generation = hr_generation(), reason = hr_plain_xdp(ctx, generation);
+
+    return hr_xdp_action(reason ? reason : hr_closer_xdp(ctx, generation));
 }
 
 /* For kernels that know multi-buffer frames (5.18): any MTU. */
 SEC("xdp.frags")
 int hr_xdp_frags(struct xdp_md *ctx) {
-    return hr_run_xdp(ctx, true);
+    u32 generation = hr_generation(), reason = hr_plain_xdp(ctx, generation);
+
+    return hr_xdp_action(reason ? reason : hr_closer_xdp_frags(ctx, generation));
 }
 
 SEC("classifier")
 int hr_ingress(struct __sk_buff *skb) {
-    return hr_run_skb(skb, HR_INGRESS);
+    u32 generation = hr_generation(), reason = hr_plain_skb(skb, generation, HR_INGRESS);
+
+    return hr_skb_action(reason ? reason : hr_closer_ingress(skb, generation));
 }
 
 SEC("classifier")
 int hr_egress(struct __sk_buff *skb) {
-    return hr_run_skb(skb, HR_EGRESS);
+    u32 generation = hr_generation(), reason = hr_plain_skb(skb, generation, HR_EGRESS);
+
+    return hr_skb_action(reason ? reason : hr_closer_egress(skb, generation));
 }
 
-static __always_inline int hr_guard_closely(struct __sk_buff *skb, u8 hook) {
+static __always_inline int hr_guard_look_closer(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex};
     struct hr_packet p = {.ifindex = skb->ifindex};
     u32 reason;
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
+    hr_size_skb(&f, skb);
     p.vid = f.vid;
     if (!hr_parse(&p, &f))
         return TC_ACT_UNSPEC;
@@ -150,25 +194,34 @@ static __always_inline int hr_guard_closely(struct __sk_buff *skb, u8 hook) {
     return TC_ACT_OK;
 }
 
+__noinline int hr_guard_closer_ingress(struct __sk_buff *skb) {
+    return hr_guard_look_closer(skb, HR_INGRESS);
+}
+
+__noinline int hr_guard_closer_egress(struct __sk_buff *skb) {
+    return hr_guard_look_closer(skb, HR_EGRESS);
+}
+
+/* Most packets are no sync flows, which their addresses say. */
+static __always_inline bool hr_unguarded(struct __sk_buff *skb, u8 hook) {
+    struct hr_frame f = {};
+
+    hr_frame_skb(&f, skb, hook);
+    return hr_plainly_unguarded(&f);
+}
+
 /*
  * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
  * packet goes on and meets no other program. It reads no map of policy.
  */
-static __always_inline int hr_run_guard(struct __sk_buff *skb, u8 hook) {
-    struct hr_frame f = {};
-
-    hr_frame_skb(&f, skb, hook);
-    return hr_plainly_unguarded(&f) ? TC_ACT_UNSPEC : hr_guard_closely(skb, hook);
-}
-
 SEC("classifier")
 int hr_guard_ingress(struct __sk_buff *skb) {
-    return hr_run_guard(skb, HR_INGRESS);
+    return hr_unguarded(skb, HR_INGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_ingress(skb);
 }
 
 SEC("classifier")
 int hr_guard_egress(struct __sk_buff *skb) {
-    return hr_run_guard(skb, HR_EGRESS);
+    return hr_unguarded(skb, HR_EGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_egress(skb);
 }
 
 SEC("xdp")

@@ -33,7 +33,7 @@ static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_
         return HR_NONE;
     reason = hr_judge_quoted(way, &q, found);
     if (!reason)
-        hr_classify(way->slot, p, false, found);
+        hr_classify(way->generation, p, false, found);
     return reason;
 }
 
@@ -60,7 +60,7 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, struct hr_way 
     u32 reason, limits = HR_NONE;
 
     /* Called and not inlined: the verifier goes through it once, which the straight line has done inline already. */
-    hr_classify(way->slot, p, false, found);
+    hr_classify(way->generation, p, false, found);
     if (hr_either(found, HR_FLAG_BROKEN))
         return HR_BROKEN_TABLE;
     if (!f->probe && hr_either(found, HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT))
@@ -107,7 +107,7 @@ static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, 
 
     *c = (struct hr_case){
         .p = {.ifindex = f->ifindex, .vid = f->vid},
-        .way = {.generation = generation, .slot = generation & 1, .hook = f->hook, .probe = f->probe},
+        .way = {.generation = generation, .hook = f->hook, .probe = f->probe},
     };
     if (!hr_parse(&c->p, f))
         return HR_NOT_IP;
@@ -115,7 +115,7 @@ static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, 
     if (!reason) {
         reason = hr_by_policy(f, &c->way, &c->p, &c->found);
         if (!f->probe) {
-            hr_count_rules(f, bpf_get_smp_processor_id(), c->way.slot, &c->found);
+            hr_count_rules(f, bpf_get_smp_processor_id(), generation & 1, &c->found);
             if (c->p.frag)
                 hr_fragment_remember(&c->p, generation, f->hook, reason < HR_DROP_FIRST, false);
         }
@@ -133,9 +133,10 @@ static __always_inline u32 hr_generation(void) {
 }
 
 /* Everything but the straight line of plain.h. */
-static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation, struct hr_case *c) {
+static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
     struct hr_live *live = HR_VALUE(HR_LIVE);
-    u32 reason = !generation && live->disarmed ? HR_DISARMED : hr_judge_closely(f, generation, c);
+    struct hr_case c;
+    u32 reason = !generation && live->disarmed ? HR_DISARMED : hr_judge_closely(f, generation, &c);
 
     hr_count_reason(f, hr_this_cpu(), reason);
     return reason;
@@ -144,13 +145,13 @@ static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation, struct h
 /* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. */
 static __always_inline u32 hr_ask(struct hr_frame *f) {
     struct hr_case c = {};
-    u32 zero = 0;
+    u32 zero = 0, cpu;
     struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
 
     if (!probe)
         return HR_NONE;
     f->ifindex = probe->ifindex;
-    probe->reason = hr_judge_plain(f, probe->generation, &c);
+    probe->reason = hr_judge_plain(f, probe->generation, &c.found, &cpu);
     if (!probe->reason)
         probe->reason = hr_judge_closely(f, probe->generation, &c);
     probe->in_rule = c.found.in.rule;

@@ -15,7 +15,7 @@
 struct hr_charge {
     struct hr_source_key key; /* the source, and the rule that is asked */
     u64 now_ns;
-    u32 slot;
+    u32 generation;
     u32 packets; /* segments of a large one */
     u8 begins;   /* a connection or flow */
     u8 trial;
@@ -78,7 +78,7 @@ __noinline int hr_take_of_rule(struct hr_charge *c, u32 index) {
 
     if (!c)
         return 0;
-    half = hr_half_of(c->slot);
+    half = hr_half_of(c->generation);
     limit = HR_ELEMENT(half.image, LIMITS, index, HR_LIMIT_BYTES);
     if (limit[HR_LIMIT_SOURCE] | limit[HR_LIMIT_SOURCE + 2] && !hr_take_of_source(c, limit))
         return 0;
@@ -113,7 +113,7 @@ static __noinline bool hr_begins(const struct hr_way *way, const struct hr_packe
     u32 tick = hr_tick();
     struct hr_flow *flow;
 
-    if (!hr_counts_flows(way->slot, found))
+    if (!hr_counts_flows(way->generation, found))
         return false;
     if (p->protocol == HR_TCP)
         return hr_bare_syn(p);
@@ -139,7 +139,7 @@ static __noinline u32 hr_charge(const struct hr_way *way, const struct hr_packet
     c.now_ns = bpf_ktime_get_ns();
     c.key.src_hi = p->src_hi;
     c.key.src_lo = p->src_lo;
-    c.slot = way->slot;
+    c.generation = way->generation;
     c.begins = way->begins;
     if (!hr_within(&c, found))
         return HR_RATE_LIMITED;

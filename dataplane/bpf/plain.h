@@ -17,12 +17,6 @@
 /* What must be kept, told or charged is for judge.h. */
 #define HR_FLAGS_NOT_PLAIN (HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT)
 
-static __always_inline bool hr_plain_udp(const struct hr_packet *p, const struct udphdr *udp) {
-    u32 length = bpf_ntohs(udp->len);
-
-    return !length || (length >= sizeof(*udp) && length <= p->payload);
-}
-
 /* The addresses and the protocol of a plain packet that is not cut short. Words are read whole, for every look counts.
  */
 static __always_inline bool hr_plain_addresses(struct hr_packet *p, const struct hr_frame *f) {
@@ -32,7 +26,7 @@ static __always_inline bool hr_plain_addresses(struct hr_packet *p, const struct
     if ((void *)(ip + 1) + sizeof(struct tcphdr) > f->end || f->vid ||
         (*(u32 *)((void *)ip - 2) & HR_PLAIN_IP4_MASK) != HR_PLAIN_IP4)
         return false;
-    fragment_ttl_protocol = *(u32 *)&ip->frag_off;
+    fragment_ttl_protocol = *(u32 *)((void *)ip + offsetof(struct iphdr, frag_off));
     if (fragment_ttl_protocol & HR_PLAIN_FRAGMENT)
         return false;
     p->protocol = bpf_ntohl(fragment_ttl_protocol);
@@ -41,7 +35,27 @@ static __always_inline bool hr_plain_addresses(struct hr_packet *p, const struct
     return true;
 }
 
-/* True: every header is as it should be. Fills what the others here read. */
+/* The ports lie in the same place in both. Read when they are asked for, or they would be in the way of the rest. */
+static __always_inline void hr_plain_ports(struct hr_packet *p, const struct hr_frame *f) {
+    const struct udphdr *udp = f->data + sizeof(struct ethhdr) + sizeof(struct iphdr);
+
+    p->sport = bpf_ntohs(udp->source);
+    p->dport = bpf_ntohs(udp->dest);
+}
+
+/* Whether a datagram is as long as it says, and does not come from or go to where joiners call. */
+static __always_inline bool hr_plain_udp(struct hr_packet *p, const struct hr_frame *f, const struct udphdr *udp) {
+    const struct hr_gate *gate = HR_VALUE(HR_GATE);
+    u32 length = bpf_ntohs(udp->len);
+
+    if (length && (length < sizeof(*udp) || length > p->payload))
+        return false;
+    hr_plain_ports(p, f);
+    return p->sport != gate->join_port && p->dport != gate->join_port;
+}
+
+/* Whether every header is as it should be, and neither the guard nor anti-spoofing can have a say. Fills what the
+ * others here read. */
 static __always_inline bool hr_parse_plain(struct hr_packet *p, const struct hr_frame *f) {
     struct iphdr *ip = f->data + sizeof(struct ethhdr);
     struct tcphdr *tcp = (void *)(ip + 1);
@@ -50,38 +64,20 @@ static __always_inline bool hr_parse_plain(struct hr_packet *p, const struct hr_
     if (!hr_plain_addresses(p, f))
         return false;
     total = bpf_ntohs(ip->tot_len);
-    if (total < HR_PLAIN_BYTES_MIN || (void *)ip + total > f->end)
+    if (total < HR_PLAIN_BYTES_MIN || (void *)ip + total > f->end || hr_far_known(HR_VALUE(HR_GATE), p, f->hook))
         return false;
     p->payload = total - sizeof(*ip);
-    p->sport = bpf_ntohs(tcp->source);
-    p->dport = bpf_ntohs(tcp->dest);
-    if (p->protocol == HR_TCP) {
-        hr_judge_tcp(p, tcp);
-        return !p->problem;
-    }
-    return p->protocol == HR_UDP && hr_plain_udp(p, (void *)tcp);
+    if (p->protocol != HR_TCP)
+        return p->protocol == HR_UDP && hr_plain_udp(p, f, (void *)tcp);
+    hr_judge_tcp(p, tcp);
+    return !p->problem;
 }
 
 /* Whether the guard has nothing to say, which it knows of TCP by its addresses alone. */
 static __always_inline bool hr_plainly_unguarded(const struct hr_frame *f) {
-    const struct hr_gate *gate = HR_VALUE(HR_GATE);
     struct hr_packet p = {};
 
-    return hr_plain_addresses(&p, f) && p.protocol == HR_TCP && !hr_far_known(gate, &p, f->hook);
-}
-
-/* Whether neither the guard nor anti-spoofing can have a say. */
-static __always_inline bool hr_plainly_for_policy(const struct hr_frame *f, const struct hr_packet *p) {
-    const struct hr_gate *gate = HR_VALUE(HR_GATE);
-
-    if (hr_far_known(gate, p, f->hook))
-        return false;
-    return p->protocol == HR_TCP || (p->sport != gate->join_port && p->dport != gate->join_port);
-}
-
-/* A denied packet that opens a connection, when this CPU has told enough in this tick: nothing is left to say. */
-static __always_inline bool hr_plainly_denied(const struct hr_packet *p, struct hr_cpu *cpu, bool probe) {
-    return p->protocol == HR_TCP && hr_bare_syn(p) && !probe && hr_told_enough(cpu);
+    return hr_plain_addresses(&p, f) && p.protocol == HR_TCP && !hr_far_known(HR_VALUE(HR_GATE), &p, f->hook);
 }
 
 /* Whether an allowed packet leaves nothing to remember. */
@@ -89,81 +85,80 @@ static __always_inline bool hr_plainly_allowed(const struct hr_frame *f, const s
     return f->hook == HR_INGRESS || (p->protocol == HR_TCP && !hr_bare_syn(p));
 }
 
-/* Field by field, or the compiler would keep the packet in memory from the start. */
-static __always_inline void hr_plain_case(struct hr_case *c, const struct hr_frame *f, u32 generation,
-                                          const struct hr_packet *p) {
-    __builtin_memset(c, 0, sizeof(*c));
-    c->p.src_lo = p->src_lo;
-    c->p.dst_lo = p->dst_lo;
-    c->p.ifindex = f->ifindex;
-    c->p.sport = p->sport;
-    c->p.dport = p->dport;
-    c->p.protocol = p->protocol;
-    c->p.flags = p->flags;
-    c->way.slot = generation & 1;
-    c->way.generation = generation;
-    c->way.hook = f->hook;
-    c->way.probe = f->probe;
+/* HR_REPLY: leaving as the answer to an allowed inbound flow; hr_by_reverse without what is known here. */
+static __always_inline u32 hr_plainly_replied(const struct hr_half *half, const struct hr_ends *ends,
+                                              const struct hr_packet *p, struct hr_found *found) {
+    struct hr_found reversed = {};
+
+    hr_classify_ends(half, ends, p, true, &reversed);
+    if (!hr_allows(&reversed))
+        return HR_NONE;
+    found->in.rule = reversed.in.rule;
+    found->out.rule = reversed.out.rule;
+    return HR_REPLY;
 }
 
-static __always_inline void hr_plain_found(struct hr_case *c, const struct hr_found *found) {
-    c->found.in.flags = found->in.flags;
-    c->found.in.rule = found->in.rule;
-    c->found.in.trial = found->in.trial;
-    c->found.out.flags = found->out.flags;
-    c->found.out.rule = found->out.rule;
-    c->found.out.trial = found->out.trial;
+/* HR_ESTABLISHED: the answer in a flow that this generation allowed. */
+static __always_inline u32 hr_plainly_established(const struct hr_frame *f, u32 generation, const struct hr_packet *p,
+                                                  const struct hr_flow *flow, struct hr_found *found) {
+    u32 tick = hr_tick();
+
+    if (flow->generation != generation || flow->mute || flow->opener_is_b == hr_source_is_b(p) ||
+        !hr_alive(flow, p, tick))
+        return HR_NONE;
+    found->in.rule = flow->in_rule;
+    found->out.rule = flow->out_rule;
+    if (!f->probe)
+        hr_note((struct hr_flow *)flow, p, true, tick);
+    return HR_ESTABLISHED;
 }
 
-/* What state says of a refused packet, and telling of it if that is the end. */
-static __always_inline u32 hr_plainly_refused(const struct hr_frame *f, struct hr_case *c) {
-    u32 reason = hr_ask_state(&c->way, &c->p, &c->found);
+/* What state says of a refused packet that opens no connection. HR_DENIED: nothing. */
+static __always_inline u32 hr_plainly_known(const struct hr_frame *f, u32 generation, const struct hr_half *half,
+                                            const struct hr_ends *ends, const struct hr_packet *p,
+                                            struct hr_found *found) {
+    struct hr_flow4_key key = {};
+    struct hr_flow *flow;
 
-    if (!reason)
-        reason = HR_DENIED;
-    if (!f->probe && reason >= HR_DROP_FIRST)
-        hr_tell(&c->p, &c->way, &c->found, reason, f->len);
+    if (f->hook == HR_EGRESS && hr_plainly_replied(half, ends, p, found))
+        return HR_REPLY;
+    hr_key4(&key, p, hr_source_is_b(p));
+    flow = bpf_map_lookup_elem(&hr_flows4, &key);
+    if (flow)
+        return hr_plainly_established(f, generation, p, flow, found);
+    return f->hook == HR_INGRESS && p->protocol == HR_TCP && hr_pickup_on() ? HR_NONE : HR_DENIED;
+}
+
+/* The reason of a packet that is classified. HR_NONE: look closer, also where an event has to be told. */
+static __always_inline u32 hr_plain_reason(const struct hr_frame *f, u32 generation, const struct hr_half *half,
+                                           const struct hr_ends *ends, const struct hr_packet *p, struct hr_cpu *cpu,
+                                           struct hr_found *found) {
+    u32 reason = HR_DENIED;
+
+    if (hr_allows(found))
+        return hr_allows_trial(found) && hr_plainly_allowed(f, p) ? HR_ALLOWED : HR_NONE;
+    if (!hr_bare_syn(p))
+        reason = hr_plainly_known(f, generation, half, ends, p, found);
+    if (reason == HR_DENIED && !f->probe && !hr_told_enough(cpu))
+        return HR_NONE;
     return reason;
 }
 
-static __always_inline void hr_plainly_count(const struct hr_frame *f, u32 cpu, u32 generation,
-                                             const struct hr_found *found, u32 reason) {
-    if (f->probe)
-        return;
-    hr_count_rules(f, cpu, generation & 1, found);
-    hr_count_reason(f, hr_cpu_of(cpu), reason);
-}
-
-/* HR_NONE: look closer. What is refused goes into the case; until then everything stays in registers. */
-static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_case *c) {
+/* The reason; HR_NONE: look closer. Otherwise `found` says what has decided, and `cpu` is the number of this one. */
+static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_found *found, u32 *cpu) {
     struct hr_half half = hr_half_of(generation);
-    struct hr_found found = {};
     struct hr_packet p = {};
-    u32 reason, cpu;
+    struct hr_ends ends;
 
-    if (!generation || !hr_parse_plain(&p, f) || !hr_plainly_for_policy(f, &p))
+    if (!generation || !hr_parse_plain(&p, f))
         return HR_NONE;
-    hr_classify_inline(&half, &p, false, &found);
-    if (hr_either(&found, HR_FLAGS_NOT_PLAIN))
+    ends = hr_ends_of(&half, &p);
+    hr_plain_ports(&p, f);
+    hr_classify_ends(&half, &ends, &p, false, found);
+    if (hr_either(found, HR_FLAGS_NOT_PLAIN))
         return HR_NONE;
-    cpu = bpf_get_smp_processor_id();
-    if (hr_allows(&found)) {
-        if (!hr_allows_trial(&found) || !hr_plainly_allowed(f, &p))
-            return HR_NONE;
-        reason = HR_ALLOWED;
-    } else if (hr_plainly_denied(&p, hr_cpu_of(cpu), f->probe)) {
-        reason = HR_DENIED;
-    } else {
-        hr_plain_case(c, f, generation, &p);
-        hr_plain_found(c, &found);
-        reason = hr_plainly_refused(f, c);
-        hr_plainly_count(f, cpu, generation, &c->found, reason);
-        return reason;
-    }
-    hr_plainly_count(f, cpu, generation, &found, reason);
-    if (f->probe)
-        hr_plain_found(c, &found);
-    return reason;
+    *cpu = bpf_get_smp_processor_id();
+    return hr_plain_reason(f, generation, &half, &ends, &p, hr_cpu_of(*cpu), found);
 }
 
 #endif

@@ -87,14 +87,15 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
 
 /* Whether the quoted packet may pass: by itself, as an answer, or by an entry. The rules are those that say so; what
  * was found of the error itself is overwritten, for the stack is short. */
-__noinline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q, struct hr_found *found) {
+static __always_inline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q,
+                                           struct hr_found *found) {
     struct hr_flow *flow;
 
     if (!way || !q || !found)
         return HR_NONE;
-    hr_classify(way->slot, q, false, found);
+    hr_classify(way->generation, q, false, found);
     if (!hr_enough(way, found)) {
-        hr_classify(way->slot, q, true, found);
+        hr_classify(way->generation, q, true, found);
         if (!hr_can_answer(q) || !hr_enough(way, found)) {
             flow = hr_flow_find(q);
             if (!flow || !flow->keep || !hr_alive(flow, q, hr_tick()))

@@ -9,7 +9,6 @@
 
 /* What the state functions need to know of the packet's way. */
 struct hr_way {
-    u32 slot;
     u32 generation;
     u8 hook;
     u8 probe;    /* make and change nothing */
@@ -133,9 +132,9 @@ static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet
 
 /* G19: an entry that an older revision allowed is judged again, by its opening tuple. What decides on that now is in
  * `now`: the entry's own rules are numbers of another image. */
-static __noinline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow,
-                                    bool answers, struct hr_found *now) {
-    hr_classify(way->slot, p, answers, now);
+static __always_inline u32 hr_regenerate(const struct hr_way *way, const struct hr_packet *p, struct hr_flow *flow,
+                                         bool answers, struct hr_found *now) {
+    hr_classify(way->generation, p, answers, now);
     if (hr_allows(now)) {
         if (!way->probe) {
             flow->in_rule = now->in.rule;
@@ -195,7 +194,7 @@ __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p
 
     if (!way || !p || !found)
         return HR_NONE;
-    hr_classify(way->slot, p, true, &reversed);
+    hr_classify(way->generation, p, true, &reversed);
     if (!hr_enough(way, &reversed))
         return HR_NONE;
     found->in.rule = reversed.in.rule;
@@ -269,11 +268,11 @@ __noinline u32 hr_purpose_of(const struct hr_way *way, const struct hr_packet *p
     /* What arrives never makes an entry that would let something pass. */
     if (way->hook == HR_INGRESS)
         return HR_FOR_COUNTING;
-    hr_classify(way->slot, p, true, &reversed);
+    hr_classify(way->generation, p, true, &reversed);
     if (!hr_allows(&reversed) || !hr_allows_trial(&reversed))
         return HR_FOR_ANSWERS;
     /* The answers pass without an entry; but those of UDP must not be taken for new flows. */
-    if (p->protocol != HR_TCP && (way->begins || hr_counts_flows(way->slot, &reversed)))
+    if (p->protocol != HR_TCP && (way->begins || hr_counts_flows(way->generation, &reversed)))
         return HR_FOR_COUNTING;
     return HR_FOR_NOTHING;
 }

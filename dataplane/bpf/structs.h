@@ -52,7 +52,8 @@ struct hr_cpu {
     u32 tick;
     u32 told;
     struct hr_bucket full; /* never written: what is remembered of a source begins as this, and the stack is short */
-    u64 pad[2];
+    u32 silent;            /* the tick in which it has told all it may */
+    u32 pad[3];
 };
 
 /*

@@ -72,7 +72,7 @@ shared! {
         out_rule: u32, sport: u16, dport: u16, protocol: u8, v6: u8, hook: u8, reason: u8, tcp_flags: u8, logged: u8, pad: [u8; 6],
     }
     /// What a processor counts, and what it may still tell.
-    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, tick: u32, told: u32, full: Bucket, pad: [u64; 2], }
+    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, tick: u32, told: u32, full: Bucket, silent: u32, pad: [u32; 3], }
     /// A tuple to classify in bulk, and the answer.
     struct Bulk = "hr_bulk" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, dport: u16, protocol: u8, v6: u8, in_flags: u32, out_flags: u32,

@@ -7,7 +7,9 @@ use crate::{abi::Count, btf::Btf, error::PrepareError, object::OBJECT};
 
 /// One more whenever a word of a table, a gate's hash, a reason's number or a tick comes to mean something else while its place and size
 /// stay: what is pinned by an older version is then not taken up, but exchanged.
-const MEANING: u32 = 1;
+const MEANING: u32 = 2;
+/// The same for what is remembered of flows and fragments.
+const MEANING_OF_STATE: u32 = 1;
 
 /// The maps in which flows and fragments are remembered.
 pub(crate) const STATE: [&str; 4] = ["hr_flows4", "hr_flows6", "hr_fragments", "hr_sync_fragments"];
@@ -169,7 +171,7 @@ impl Placement {
         let btf = Btf::of(OBJECT);
         let layouts = format!("{MEANING} {} {}", btf.maps(&btf.map_names()), btf.layout("hr_event"));
         let all = format!("{layouts} {:?} {} {ORDER:?}", self.sizes, self.cpus);
-        let state = format!("{MEANING} {}", btf.maps(&STATE));
+        let state = format!("{MEANING_OF_STATE} {}", btf.maps(&STATE));
         format!("{}-{}", short_hash(&all, 6), short_hash(&state, 4))
     }
 }

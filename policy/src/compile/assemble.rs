@@ -13,7 +13,7 @@ use super::{
     rules::RuleTable,
     verdicts::{Function, Painter},
 };
-use crate::image::{CLASS_WORDS, NONE, TableId, Tables, VERDICT_ONLY};
+use crate::image::{CLASS_WORDS, LAYERS, NONE, TableId, Tables, VERDICT_DEFAULT, VERDICT_ONLY};
 
 /// The tables. Every limit that could make them huge is checked before they are.
 pub(super) fn tables(
@@ -220,14 +220,15 @@ fn classes(addresses: &Addresses, places: &Places, plans: &[Plan], matrix: &Matr
     let mut words = Vec::with_capacity(count * CLASS_WORDS);
     for class in 0..number(count) {
         let signatures = addresses.classes.list(class);
-        for place in places {
-            let Some(part) = *place else {
-                words.extend([NONE, NONE, 0, 0]);
+        for (place, part) in places.iter().enumerate() {
+            let unselected = if place % LAYERS == LAYERS - 1 { VERDICT_ONLY | VERDICT_DEFAULT } else { NONE };
+            let Some(part) = *part else {
+                words.extend([unselected, NONE, 0, 0]);
                 continue;
             };
             let (subject, peer) = (signatures[part * ROLES], signatures[part * ROLES + 1]);
             let row = plans[part].row_of[subject as usize];
-            let [row, cells] = if row == NONE { [NONE, NONE] } else { matrix.rows[part][row as usize] };
+            let [row, cells] = if row == NONE { [unselected, NONE] } else { matrix.rows[part][row as usize] };
             words.extend([row, cells, peer, plans[part].group_of[peer as usize]]);
         }
     }

@@ -107,7 +107,7 @@ fn parts(model: &Model, rules: &RuleTable, ports: &mut PortAtoms, tuning: &Tunin
         for (layer, policies) in layers(model, side, tuning.one_layer_rules_max).iter().enumerate() {
             if !policies.is_empty() {
                 places[direction * LAYERS + layer] = Some(parts.len());
-                parts.push(Part::new(side, model, policies, rules, ports));
+                parts.push(Part::new(side, layer == LAYERS - 1, model, policies, rules, ports));
             }
         }
     }

@@ -13,9 +13,8 @@ use super::{
     variant::Variant,
 };
 use crate::{
-    image::{NONE, TableId},
+    image::{NONE, RULE_DEFAULT, TableId},
     model::{Mode, Model, Tier},
-    verdict::Side,
 };
 
 /// How far an estimate may be above a limit before the work is not begun.
@@ -66,7 +65,7 @@ impl Planner<'_> {
             kinds.variants.iter().map(|variant| self.matched(variant, &peers, &groups)).collect();
         let cells: usize = kinds.rows.iter().flatten().map(|&variant| matched[variant as usize].peers.at.len()).sum();
         self.limits.check(TableId::Cells, cells / ESTIMATE_FACTOR)?;
-        let context = Context { side: part.side, kinds, peers, groups, matched };
+        let context = Context { part, kinds, peers, groups, matched };
         let rows = context.kinds.rows.iter().map(|variants| self.row(&context, variants)).collect();
         Ok(Plan { row_of: context.kinds.row_of, rows, group_of: context.groups.group_of })
     }
@@ -86,7 +85,7 @@ impl Planner<'_> {
     }
 
     fn row(&mut self, context: &Context<'_>, variants: &[u32]) -> Row {
-        let fallbacks = self.fallbacks(context.side, &context.kinds, variants);
+        let fallbacks = self.fallbacks(context.part, &context.kinds, variants);
         let matched: Vec<&Matched> = variants.iter().map(|&variant| &context.matched[variant as usize]).collect();
         let groups = &context.groups;
         let mut key = Vec::with_capacity(2 + matched.len());
@@ -112,22 +111,24 @@ impl Planner<'_> {
         Row { base, cells }
     }
 
-    /// What holds if no rule matches: of the enforced policies, and of all.
-    fn fallbacks(&self, side: Side, kinds: &Kinds<'_>, variants: &[u32]) -> [u32; 2] {
+    /// What holds if no rule matches: of the enforced policies, and of all. [`NONE`]: the next layer is asked; behind the last one
+    /// there is only the default.
+    fn fallbacks(&self, part: &Part, kinds: &Kinds<'_>, variants: &[u32]) -> [u32; 2] {
         let policies = || variants.iter().map(|&variant| kinds.variants[variant as usize].policy.index);
-        let unmatched = |index: usize| self.rules.unmatched(index, side).unwrap_or(NONE);
+        let rest = if part.last { RULE_DEFAULT } else { NONE };
+        let unmatched = |index: usize| self.rules.unmatched(index, part.side).unwrap_or(rest);
         let application = |index: &usize| self.model.policies[*index].tier == Tier::Application;
         let enforced = |index: &usize| self.model.policies[*index].mode == Mode::Enforce;
         [
-            policies().filter(application).find(enforced).map_or(NONE, unmatched),
-            policies().find(application).map_or(NONE, unmatched),
+            policies().filter(application).find(enforced).map_or(rest, unmatched),
+            policies().find(application).map_or(rest, unmatched),
         ]
     }
 }
 
 /// What every row of a part is made from.
 struct Context<'a> {
-    side: Side,
+    part: &'a Part,
     kinds: Kinds<'a>,
     peers: Peers<'a>,
     groups: Groups,

@@ -67,6 +67,8 @@ impl Terms {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) side: Side,
+    /// Whether no layer comes after this one.
+    pub(super) last: bool,
     pub(super) policies: Vec<PartPolicy>,
     pub(super) subjects: Terms,
     pub(super) peers: Terms,
@@ -107,8 +109,15 @@ pub(super) struct PartPeer {
 
 impl Part {
     /// The given policies of the model, for one direction.
-    pub(super) fn new(side: Side, model: &Model, policies: &[usize], rules: &RuleTable, ports: &mut PortAtoms) -> Part {
-        let mut part = Part { side, policies: Vec::new(), subjects: Terms::default(), peers: Terms::default() };
+    pub(super) fn new(
+        side: Side,
+        last: bool,
+        model: &Model,
+        policies: &[usize],
+        rules: &RuleTable,
+        ports: &mut PortAtoms,
+    ) -> Part {
+        let mut part = Part { side, last, policies: Vec::new(), subjects: Terms::default(), peers: Terms::default() };
         for &index in policies {
             let policy = &model.policies[index];
             if let Some(list) = policy.rules(side) {

@@ -6,7 +6,7 @@ use super::{
     CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_SIDE_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW,
     FLAG_CUT, FLAG_DECIDED, FLAG_KEEP, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
     FLAG_TRIAL_LOG, FLAGS_ENFORCED, FLAGS_TRIAL, Image, LAYERS, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS,
-    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_DEFAULT, VERDICT_ONLY, limit::limits_of_word,
+    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_ONLY, limit::limits_of_word,
 };
 use crate::{
     packet::Flow,
@@ -171,8 +171,7 @@ impl Tables {
                 trial = trial.or(self.decided(verdict, FLAG_TRIAL_DECIDED));
             }
         }
-        let enforced = self.verdict(enforced.unwrap_or(VERDICT_DEFAULT));
-        let trial = self.verdict(trial.unwrap_or(VERDICT_DEFAULT));
+        let [enforced, trial] = [enforced, trial].map(|verdict| self.verdict(verdict.expect("the last layer decides")));
         let ([limit, _], [_, trial_limit]) = (limits_of_word(enforced[2]), limits_of_word(trial[2]));
         Half {
             flags: enforced[0] & FLAGS_ENFORCED | trial[0] & FLAGS_TRIAL,

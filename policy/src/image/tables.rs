@@ -1,6 +1,9 @@
 //! The tables themselves: names, element widths, and a view of their words in one fixed order.
 
-use super::{CLASS_PART_WORDS, CLASS_WORDS, LIMIT_WORDS, NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT};
+use super::{
+    CLASS_SIDE_WORDS, CLASS_WORDS, LIMIT_WORDS, NONE, PORT_ENTRIES, ROOT_ENTRIES, RULE_DEFAULT, VERDICT_DEFAULT,
+    VERDICT_ONLY,
+};
 
 /// A table of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,7 +103,8 @@ pub struct Tables {
     pub skips: Vec<u32>,
     /// `{row, cells, col, group}` for ingress layer 0, ingress layer 1, egress layer 0, egress layer 1. As the subject of a direction
     /// (ingress: the destination) an address is its row and cells, as the peer its column and group. Row [`NONE`]: no policy of the
-    /// layer selects it. Row with [`super::VERDICT_ONLY`]: the verdict, for every peer and port. Cells [`NONE`]: no exceptions.
+    /// layer selects it; not in the last layer, which always decides. Row with [`super::VERDICT_ONLY`]: the verdict, for every peer and
+    /// port. Cells [`NONE`]: no exceptions.
     pub classes: Vec<u32>,
     /// Pair at subject row plus peer group; with [`super::VERDICT_ONLY`] the verdict, for every port.
     pub base: Vec<u32>,
@@ -132,7 +136,8 @@ impl Tables {
         Tables {
             root4: vec![0; ROOT_ENTRIES],
             root6: vec![0; ROOT_ENTRIES],
-            classes: [NONE, NONE, 0, 0].repeat(CLASS_WORDS / CLASS_PART_WORDS),
+            classes: [NONE, NONE, 0, 0, VERDICT_ONLY | VERDICT_DEFAULT, NONE, 0, 0]
+                .repeat(CLASS_WORDS / CLASS_SIDE_WORDS),
             ports: vec![0; PORT_ENTRIES],
             verdicts: vec![flags, RULE_DEFAULT, NONE, RULE_DEFAULT],
             ..Tables::default()
