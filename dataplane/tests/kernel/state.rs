@@ -183,6 +183,46 @@ fn after_a_fail_over_established_tcp_goes_on() {
     assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), ACK), Reason::Denied);
 }
 
+/// A policy on the servers by which this node and the clients behind it may ask them by UDP and by echo.
+fn questions() -> Image {
+    lab::compiled(&format!(
+        "
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: servers}}
+spec: {{role: backend, addresses: [{BACKEND}/32]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: servers}}
+spec:
+  tier: application
+  appliesTo: {{segment: servers}}
+  ingress: [{{name: ask, action: allow, services: [{{protocol: udp, port: 53}}], icmp: [echo-request]}}]
+  egress: []
+"
+    ))
+}
+
+/// What the manual says of a fail-over: answers that need memory wait for the next question, errors about an allowed flow do not.
+#[test]
+fn after_a_fail_over_answers_wait_for_the_next_question() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&questions());
+    let echo = |src: &str, dst: &str, kind: u16| flow((src, 0), (dst, kind << 8), 1);
+    let asked = flow((CLIENT, 40_000), (BACKEND, 53), 17);
+    let cases = [(asked, asked.reverse()), (echo(CLIENT, BACKEND, 8), echo(BACKEND, CLIENT, 0))];
+    for (question, answer) in cases {
+        assert_eq!(bed.ask(Direction::Ingress, &answer, 0), Reason::Denied, "asked through another node: {answer:?}");
+        assert_eq!(bed.ask(Direction::Egress, &question, 0), Reason::Allowed);
+        bed.leaves(&question, 0).unwrap();
+        assert_eq!(bed.ask(Direction::Ingress, &answer, 0), Reason::Established, "asked again: {answer:?}");
+        assert_eq!(bed.ask(Direction::Egress, &answer, 0), Reason::Reply);
+    }
+}
+
 #[test]
 fn what_was_picked_up_under_a_rule_that_keeps_is_kept() {
     if lab::skipped() {
