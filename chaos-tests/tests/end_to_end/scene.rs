@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chaos_tests::require;
-use chaos_tests::site::{Applied, Churn, Site, SiteConfig};
+use chaos_tests::site::{Applied, Churn, Forming, Site, SiteConfig};
 use serde_json::Value;
 
 /// How long the cluster may take to agree after something changed.
@@ -48,6 +48,13 @@ impl Scene {
         let applied = self.site.balancers[0].cli().apply(&policies, &[]).expect("the policies");
         assert_eq!(applied.outcome, "active");
         applied.revision
+    }
+
+    /// Starts an agent, which founds a cluster of one.
+    pub(crate) fn found(&mut self, index: usize) {
+        self.site.start_agent(index, &Forming::ByHand).expect("an agent");
+        self.site.balancers[index].cli().done(&["cluster", "init"]).expect("a cluster of one");
+        self.site.balancers[index].wait_ready(AGREED_SECONDS_MAX).expect("a node that is ready");
     }
 
     /// Applies documents at a load balancer, and waits until every live member enforces them.
