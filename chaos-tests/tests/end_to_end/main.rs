@@ -7,4 +7,5 @@ mod failures;
 mod flows;
 mod guard;
 mod laboratory;
+mod observe;
 mod scene;
