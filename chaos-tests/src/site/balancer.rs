@@ -70,6 +70,11 @@ impl Balancer {
         self.dir.join("agent")
     }
 
+    /// The BPF file system on which the agent pins.
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
     /// The agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.agent_dir().join("api.sock")

@@ -6,6 +6,7 @@ mod fail_over;
 mod failures;
 mod flows;
 mod guard;
+mod hooks;
 mod laboratory;
 mod observe;
 mod scene;
