@@ -94,6 +94,10 @@ fn observing_refuses_nothing_and_enforcing_cuts_no_answer() {
 
     assert_eq!(scene.apply_text(0, &strict("enforce")).outcome, "active");
     talks.iter().for_each(goes_on);
+    for one in answers {
+        let count = one.finish().expect("every answer to what was asked while the policy observed");
+        assert!(count > MORE, "{count} answers");
+    }
     let before = calls.each_ref().map(Conversation::heard);
     knock(&scene, &doors);
     for door in &doors {
@@ -109,10 +113,6 @@ fn observing_refuses_nothing_and_enforcing_cuts_no_answer() {
     assert_eq!(calls.each_ref().map(Conversation::heard), before, "what would have been refused is refused now");
     for talk in talks {
         talk.finish().expect("nothing lost, nothing out of order, no reset");
-    }
-    for one in answers {
-        let count = one.finish().expect("every answer to what was asked while the policy observed");
-        assert!(count > MORE, "{count} answers");
     }
 }
 
