@@ -237,6 +237,49 @@ fn what_was_picked_up_under_a_rule_that_keeps_is_kept() {
     assert_eq!(bed.ask(Direction::Ingress, &answer, ACK), Reason::Kept);
 }
 
+/// A policy on this node with these sections, and nothing said about anybody else; the default action allows.
+fn on_this_node(sections: &str) -> Image {
+    lab::compiled(&format!(
+        "
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: here}}
+spec: {{role: vip, addresses: [{NODE}/32]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: here}}
+spec: {{tier: application, appliesTo: {{segment: here}}, {sections}}}
+"
+    ))
+}
+
+/// The price of answers without memory, as the manual states it: what could be the answer to something that the policy does not speak
+/// of passes, until it speaks of both directions. What opens a connection is refused either way.
+#[test]
+fn g19_a_policy_that_says_both_directions_leaves_no_refused_flow_alive() {
+    if lab::skipped() {
+        return;
+    }
+    let call = flow((CLIENT, 40_000), (NODE, 443), 6);
+    let datagram = flow((NODE, 40_000), (CLIENT, 53), 17);
+    for (sections, segment, sent) in [
+        ("ingress: []", Reason::PickedUp, Reason::Allowed),
+        ("egress: []", Reason::Allowed, Reason::Reply),
+        ("ingress: [], egress: []", Reason::Denied, Reason::Denied),
+    ] {
+        let mut bed = Bed::new(&on_this_node(sections));
+        assert_eq!(bed.ask(Direction::Ingress, &call, ACK), segment, "{sections}");
+        assert_eq!(bed.ask(Direction::Egress, &datagram, 0), sent, "{sections}");
+        if segment != Reason::Allowed {
+            assert_eq!(bed.ask(Direction::Ingress, &call, SYN), Reason::Denied, "{sections}");
+        }
+        // Forwarded, the datagram is refused where it arrives.
+        let arriving = if sent == Reason::Allowed { Reason::Allowed } else { Reason::Denied };
+        assert_eq!(bed.ask(Direction::Ingress, &datagram, 0), arriving, "{sections}");
+    }
+}
+
 #[test]
 fn g19_tightening_stops_established_flows_unless_they_are_kept() {
     if lab::skipped() {
