@@ -60,6 +60,8 @@ spec:
     )
 }
 
+/// While it observes, a policy refuses nothing and every refusal that would be is told and counted. When it comes into force, the answers
+/// to what this node asked before pass all the same (a warm start); what others began before ends, and what they begin is refused.
 #[test]
 fn observing_refuses_nothing_and_enforcing_cuts_no_answer() {
     let Some(mut scene) = scene("observing_refuses_nothing_and_enforcing_cuts_no_answer", 1) else { return };
