@@ -8,6 +8,10 @@ pub const VIP4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 100);
 pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 0x100);
 /// The link-local virtual address that an IPv6 VRRP instance begins with.
 pub(super) const VIP_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x77, 0x100);
+/// The virtual IPv4 address on the backend network: the way back of whatever load balancers forward to a server.
+pub(super) const BACK4: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 100);
+/// The virtual IPv6 address on the backend network.
+pub(super) const BACK6: Ipv6Addr = Ipv6Addr::new(0xfd88, 0, 0, 0, 0, 0, 0, 0x100);
 /// The port of the shop.
 pub const HTTP_PORT: u16 = 80;
 /// The port of Hedgerow on the cluster network.
@@ -15,7 +19,7 @@ pub(super) const PEER_PORT: u16 = 7400;
 /// The port of HAProxy's peers section.
 pub(super) const HAPROXY_PEERS_PORT: u16 = 10_000;
 /// The port of the web servers behind.
-pub(super) const WEB_PORT: u16 = 8080;
+pub const WEB_PORT: u16 = 8080;
 /// The port of a load balancer's health page on the backend network.
 const HEALTH_PORT: u16 = 8404;
 

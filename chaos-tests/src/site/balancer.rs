@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::addresses::{Addresses, HAPROXY_PEERS_PORT, VIP_LINK_LOCAL, VIP4, VIP6, WEB_PORT};
+use super::addresses::{Addresses, BACK4, BACK6, HAPROXY_PEERS_PORT, VIP_LINK_LOCAL, VIP4, VIP6, WEB_PORT};
+use super::api::Api;
 use super::peer::Cli;
 use super::plan::{Forming, Networks};
 use super::{template, unprivileged};
@@ -69,6 +70,11 @@ impl Balancer {
         self.dir.join("agent")
     }
 
+    /// The BPF file system on which the agent pins.
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
     /// The agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.agent_dir().join("api.sock")
@@ -77,6 +83,11 @@ impl Balancer {
     /// The CLI, talking to this load balancer's own socket.
     pub fn cli(&self) -> Cli {
         Cli::new(&self.program, &self.socket(), &self.machine)
+    }
+
+    /// The same node's API, asked without the CLI.
+    pub fn api(&self) -> Api {
+        Api::new(&self.socket())
     }
 
     /// The `hedgerow` program that runs on it.
@@ -118,6 +129,8 @@ impl Balancer {
             ("VIP4", VIP4.to_string()),
             ("VIP6", VIP6.to_string()),
             ("VIP_LINK_LOCAL", VIP_LINK_LOCAL.to_string()),
+            ("BACK4", BACK4.to_string()),
+            ("BACK6", BACK6.to_string()),
             ("NOTIFY", display(&script)),
         ];
         template::write(&config, template::KEEPALIVED, &values)?;
@@ -206,6 +219,11 @@ impl Balancer {
     /// SIGKILL to the Hedgerow agent.
     pub fn kill_agent(&mut self) -> Result<(), LabError> {
         self.agent.take().map_or(Ok(()), Daemon::kill)
+    }
+
+    /// SIGKILL to keepalived, which leaves its virtual addresses where they are.
+    pub fn kill_keepalived(&mut self) -> Result<(), LabError> {
+        self.keepalived.take().map_or(Ok(()), Daemon::kill)
     }
 
     /// Lets the daemons run on after this value is gone.

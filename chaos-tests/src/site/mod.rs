@@ -13,8 +13,10 @@
 //! ```
 
 mod addresses;
+mod api;
 mod balancer;
 mod churn;
+mod gateway;
 mod hosts;
 mod peer;
 mod plan;
@@ -22,7 +24,8 @@ mod status;
 mod template;
 mod unprivileged;
 
-pub use addresses::{Addresses, HTTP_PORT, VIP4, VIP6, vip4, vip6};
+pub use addresses::{Addresses, HTTP_PORT, VIP4, VIP6, WEB_PORT, vip4, vip6};
+pub use api::Api;
 pub use balancer::Balancer;
 pub use churn::Churn;
 pub use peer::{Answer, Cli};

@@ -16,7 +16,7 @@ use crate::probe::{self, HttpProbe, Stall, events, peers};
 use crate::{LabError, wait};
 
 /// Host numbers on the networks.
-const WEB_HOSTS: [u8; 2] = [11, 12];
+pub(super) const WEB_HOSTS: [u8; 2] = [11, 12];
 const ALLOWED_HOST: u8 = 201;
 const DENIED_HOST: u8 = 202;
 /// How long the daemons may take to elect a master and to connect to each other.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::thread;
 
-use crate::scene::{AGREED_SECONDS_MAX, SECOND, Scene, scene};
+use crate::scene::{AGREED_SECONDS_MAX, SECOND, scene};
 use chaos_tests::site::{Answer, Forming};
 
 /// Fails unless the command was refused with a sentence that contains one of these words.
@@ -15,18 +15,11 @@ fn refused(answer: &Answer, words: &[&str]) {
     assert!(words.iter().any(|word| text.contains(word)), "it should say one of {words:?}: {answer}");
 }
 
-/// A cluster of one by hand on `lb1`, which is all that tokens need.
-fn cluster_of_one(scene: &mut Scene, index: usize) {
-    scene.site.start_agent(index, &Forming::ByHand).expect("an agent");
-    scene.site.balancers[index].cli().done(&["cluster", "init"]).expect("a cluster of one");
-    scene.site.balancers[index].wait_ready(AGREED_SECONDS_MAX).expect("a node that is ready");
-}
-
 /// G9: a token opens the cluster once, in its time, and only its own cluster; garbage is called garbage.
 #[test]
 fn g9_tokens_used_twice_expired_foreign_or_broken_are_refused() {
     let Some(mut scene) = scene("g9_tokens_used_twice_expired_foreign_or_broken_are_refused", 4) else { return };
-    cluster_of_one(&mut scene, 0);
+    scene.found(0);
     for index in [1, 2] {
         scene.site.start_agent(index, &Forming::ByHand).unwrap();
     }
@@ -52,8 +45,8 @@ fn g9_tokens_used_twice_expired_foreign_or_broken_are_refused() {
 #[test]
 fn g9_a_token_of_another_cluster_is_refused() {
     let Some(mut scene) = scene("g9_a_token_of_another_cluster_is_refused", 3) else { return };
-    cluster_of_one(&mut scene, 0);
-    cluster_of_one(&mut scene, 1);
+    scene.found(0);
+    scene.found(1);
     let ids = [0, 1].map(|index| scene.site.balancers[index].cli().status().unwrap().cluster.unwrap());
     assert_ne!(ids[0], ids[1]);
     let token = scene.site.balancers[0].cli().token(&[]).unwrap();
@@ -66,7 +59,7 @@ fn g9_a_token_of_another_cluster_is_refused() {
 #[test]
 fn g9_a_certificate_of_another_cluster_is_refused_on_both_sides() {
     let Some(mut scene) = scene("g9_a_certificate_of_another_cluster_is_refused_on_both_sides", 2) else { return };
-    cluster_of_one(&mut scene, 0);
+    scene.found(0);
     scene.site.start_agent(1, &Forming::ByHand).unwrap();
     let token = scene.site.balancers[0].cli().token(&[]).unwrap();
     scene.site.balancers[1].cli().done(&["cluster", "join", &token]).unwrap();
@@ -75,7 +68,7 @@ fn g9_a_certificate_of_another_cluster_is_refused_on_both_sides() {
     scene.site.balancers[1].kill_agent().unwrap();
     let state = scene.site.balancers[1].agent_dir().join("state");
     fs::rename(&state, state.with_file_name("state.first")).unwrap();
-    cluster_of_one(&mut scene, 1);
+    scene.found(1);
     let logs = [0, 1].map(|index| scene.site.balancers[index].agent.as_ref().unwrap().log().to_owned());
     for log in logs {
         let what = format!("{} to have the refusal", log.display());
@@ -110,7 +103,7 @@ fn g11_a_write_without_quorum_is_refused_in_time() {
 #[test]
 fn bad_documents_point_at_the_mistake_and_change_nothing() {
     let Some(mut scene) = scene("bad_documents_point_at_the_mistake_and_change_nothing", 1) else { return };
-    cluster_of_one(&mut scene, 0);
+    scene.found(0);
     let cli = scene.site.balancers[0].cli();
     let before = cli.status().unwrap().policy.revision;
     let dir = scene.site.lab.make_dir("bad").unwrap();

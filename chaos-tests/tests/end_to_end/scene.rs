@@ -1,11 +1,13 @@
 //! What the end-to-end tests share: one site at a time, or the reason for none.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chaos_tests::require;
-use chaos_tests::site::{Churn, Site, SiteConfig};
+use chaos_tests::site::{Applied, Churn, Forming, Site, SiteConfig};
+use serde_json::Value;
 
 /// How long the cluster may take to agree after something changed.
 pub(crate) const AGREED_SECONDS_MAX: Duration = Duration::from_secs(30);
@@ -46,6 +48,32 @@ impl Scene {
         let applied = self.site.balancers[0].cli().apply(&policies, &[]).expect("the policies");
         assert_eq!(applied.outcome, "active");
         applied.revision
+    }
+
+    /// Starts an agent, which founds a cluster of one.
+    pub(crate) fn found(&mut self, index: usize) {
+        self.site.start_agent(index, &Forming::ByHand).expect("an agent");
+        self.site.balancers[index].cli().done(&["cluster", "init"]).expect("a cluster of one");
+        self.site.balancers[index].wait_ready(AGREED_SECONDS_MAX).expect("a node that is ready");
+    }
+
+    /// Applies documents at a load balancer, and waits until every live member enforces them.
+    pub(crate) fn apply_text(&self, index: usize, documents: &str) -> Applied {
+        let file = self.site.lab.make_dir("documents").expect("a folder").join("documents.yaml");
+        fs::write(&file, documents).expect("a file with documents");
+        self.site.balancers[index].cli().apply(&file, &[]).expect("documents that are applied")
+    }
+
+    /// A flow event that a load balancer has told with all these values.
+    pub(crate) fn event(&self, index: usize, wanted: &Value) -> Result<Value, String> {
+        let flows = self.site.balancers[index].api().json("/v1/flows?limit=1000").map_err(|error| error.to_string())?;
+        let events = flows["events"].as_array().expect("events");
+        let wanted_fields = wanted.as_object().expect("an object");
+        let is_it = |event: &&Value| wanted_fields.iter().all(|(name, value)| event[name] == *value);
+        events.iter().find(is_it).cloned().ok_or_else(|| {
+            let last = events.last().map_or_else(|| "no event".to_owned(), Value::to_string);
+            format!("none of {} events is {wanted}; the last: {last}", events.len())
+        })
     }
 
     /// The leader, and the others that run.

@@ -183,6 +183,46 @@ fn after_a_fail_over_established_tcp_goes_on() {
     assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), ACK), Reason::Denied);
 }
 
+/// A policy on the servers by which this node and the clients behind it may ask them by UDP and by echo.
+fn questions() -> Image {
+    lab::compiled(&format!(
+        "
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: servers}}
+spec: {{role: backend, addresses: [{BACKEND}/32]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: servers}}
+spec:
+  tier: application
+  appliesTo: {{segment: servers}}
+  ingress: [{{name: ask, action: allow, services: [{{protocol: udp, port: 53}}], icmp: [echo-request]}}]
+  egress: []
+"
+    ))
+}
+
+/// What the manual says of a fail-over: answers that need memory wait for the next question, errors about an allowed flow do not.
+#[test]
+fn after_a_fail_over_answers_wait_for_the_next_question() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&questions());
+    let echo = |src: &str, dst: &str, kind: u16| flow((src, 0), (dst, kind << 8), 1);
+    let asked = flow((CLIENT, 40_000), (BACKEND, 53), 17);
+    let cases = [(asked, asked.reverse()), (echo(CLIENT, BACKEND, 8), echo(BACKEND, CLIENT, 0))];
+    for (question, answer) in cases {
+        assert_eq!(bed.ask(Direction::Ingress, &answer, 0), Reason::Denied, "asked through another node: {answer:?}");
+        assert_eq!(bed.ask(Direction::Egress, &question, 0), Reason::Allowed);
+        bed.leaves(&question, 0).unwrap();
+        assert_eq!(bed.ask(Direction::Ingress, &answer, 0), Reason::Established, "asked again: {answer:?}");
+        assert_eq!(bed.ask(Direction::Egress, &answer, 0), Reason::Reply);
+    }
+}
+
 #[test]
 fn what_was_picked_up_under_a_rule_that_keeps_is_kept() {
     if lab::skipped() {
@@ -195,6 +235,49 @@ fn what_was_picked_up_under_a_rule_that_keeps_is_kept() {
     assert_eq!(bed.ask(Direction::Ingress, &answer, ACK), Reason::Established);
     activate(&mut bed.kernel, 2, &image(""));
     assert_eq!(bed.ask(Direction::Ingress, &answer, ACK), Reason::Kept);
+}
+
+/// A policy on this node with these sections, and nothing said about anybody else; the default action allows.
+fn on_this_node(sections: &str) -> Image {
+    lab::compiled(&format!(
+        "
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {{name: here}}
+spec: {{role: vip, addresses: [{NODE}/32]}}
+---
+apiVersion: hedgerow/v1
+kind: Policy
+metadata: {{name: here}}
+spec: {{tier: application, appliesTo: {{segment: here}}, {sections}}}
+"
+    ))
+}
+
+/// The price of answers without memory, as the manual states it: what could be the answer to something that the policy does not speak
+/// of passes, until it speaks of both directions. What opens a connection is refused either way.
+#[test]
+fn g19_a_policy_that_says_both_directions_leaves_no_refused_flow_alive() {
+    if lab::skipped() {
+        return;
+    }
+    let call = flow((CLIENT, 40_000), (NODE, 443), 6);
+    let datagram = flow((NODE, 40_000), (CLIENT, 53), 17);
+    for (sections, segment, sent) in [
+        ("ingress: []", Reason::PickedUp, Reason::Allowed),
+        ("egress: []", Reason::Allowed, Reason::Reply),
+        ("ingress: [], egress: []", Reason::Denied, Reason::Denied),
+    ] {
+        let mut bed = Bed::new(&on_this_node(sections));
+        assert_eq!(bed.ask(Direction::Ingress, &call, ACK), segment, "{sections}");
+        assert_eq!(bed.ask(Direction::Egress, &datagram, 0), sent, "{sections}");
+        if segment != Reason::Allowed {
+            assert_eq!(bed.ask(Direction::Ingress, &call, SYN), Reason::Denied, "{sections}");
+        }
+        // Forwarded, the datagram is refused where it arrives.
+        let arriving = if sent == Reason::Allowed { Reason::Allowed } else { Reason::Denied };
+        assert_eq!(bed.ask(Direction::Ingress, &datagram, 0), arriving, "{sections}");
+    }
 }
 
 #[test]

@@ -70,6 +70,33 @@ fn channels_tell_what_no_policy_can_cut() {
     until("the guard to follow", || lab.agents[1].status().enforcement.guard_entries == entries);
 }
 
+/// The addresses here are of IPv4 alone, and ICMPv6 is of IPv6: such a channel keeps nothing open, and says so. One whose role this
+/// node has no interface of is another node's business.
+#[test]
+fn a_channel_that_keeps_nothing_open_is_alarmed() {
+    let lab = Lab::by_hand(0);
+    let agent = &lab.agents[0];
+    let channel = |name: &str, role: &str| {
+        format!(
+            "---\napiVersion: hedgerow/v1\nkind: SyncChannel\nmetadata: {{name: {name}}}\n\
+             spec: {{interface: {role}, protocol: icmpv6, unicast: true}}\n"
+        )
+    };
+    let documents = channel("here", "cluster") + &channel("elsewhere", "backend");
+    agent.cli(["policy", "apply", "-f", &lab.file("sync.yaml", &documents)]).done();
+    let unplaced = || {
+        let alarms = agent.status().alarms.into_iter().filter(|alarm| alarm.name == "channel_unplaced");
+        alarms.map(|alarm| alarm.message).collect::<Vec<_>>()
+    };
+    until("the alarm", || !unplaced().is_empty());
+    let alarms = unplaced();
+    assert!(alarms.len() == 1 && alarms[0].contains("the channel `here` keeps nothing open"), "{alarms:?}");
+    let shown = agent.cli(["status"]).done();
+    assert!(shown.contains("channel_unplaced"), "{shown}");
+    agent.cli(["policy", "rollback", "0"]).done();
+    until("the alarm to end", || unplaced().is_empty());
+}
+
 #[test]
 fn numbers_health_and_description_are_served() {
     let mut lab = Lab::by_hand(1);

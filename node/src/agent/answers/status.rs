@@ -152,6 +152,15 @@ fn alarms(
     if let Some(rejected) = &policy.rejected {
         alarms.push(alarm("rejected", format!("revision {} was given up: {}", rejected.revision, rejected.reason)));
     }
+    for channel in unplaced(life, enforcement) {
+        alarms.push(alarm(
+            "channel_unplaced",
+            format!(
+                "the channel `{channel}` keeps nothing open on this node: its protocol exists in no family of the addresses that the node \
+                 has on the interfaces of its role; correct its declaration, or the addresses"
+            ),
+        ));
+    }
     for hook in &enforcement.hooks {
         if let HookState::Missing { because } = &hook.state {
             let message = format!("{} {} is not judged, or not first: {because}", hook.interface, hook.hook.direction);
@@ -159,6 +168,19 @@ fn alarms(
         }
     }
     alarms
+}
+
+/// Channels for which the node has an interface and that keep nothing open there. Without an interface of its role a node takes no
+/// part in a channel.
+fn unplaced<'a>(life: &Life, enforcement: &'a Enforcement) -> Vec<&'a String> {
+    let documents = enforcement.compiled.as_ref().map_or(&[][..], |compiled| &compiled.model.channels);
+    let takes_part = |name: &&String| {
+        let named = life.site.config.channels.iter().chain(documents).filter(|channel| channel.name == **name);
+        let has_interface: Vec<_> = named.map(|channel| !interfaces_of(life, channel).is_empty()).collect();
+        // Declared for two roles, the name does not tell which of them is meant.
+        !has_interface.is_empty() && has_interface.iter().all(|has| *has)
+    };
+    enforcement.guard.unplaced.iter().filter(takes_part).collect()
 }
 
 pub(super) fn member_counts(mesh: &Mesh) -> view::MemberCounts {
