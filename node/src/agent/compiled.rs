@@ -38,7 +38,7 @@ pub(crate) enum CompileRevisionError {
         diagnostics: policy::Diagnostics,
     },
     /// The policy does not fit.
-    #[error("revision {revision} does not compile: {source}")]
+    #[error("revision {revision} has no image: {source}; {}", source.advice)]
     TooLarge {
         /// The revision.
         revision: u64,

@@ -90,7 +90,7 @@ fn as_view(model: &Model, index: usize, segment: &policy::model::Segment) -> vie
 pub(super) async fn diff(mesh: &Mesh, request: &view::DiffRequest) -> Result<view::DiffAnswer, ApiError> {
     let (state, _) = state(mesh, request.consistency).await?;
     let given = parse(&request.sources)?;
-    let merged = merge(&state.documents, given, request.prune);
+    let merged = policy::merge(&state.documents, &given, request.prune);
     policy::validate(&merged).map_err(|diagnostics| findings(&diagnostics))?;
     Ok(view::DiffAnswer { revision: state.revision(), changes: changes(&state.documents, &merged) })
 }
@@ -104,15 +104,6 @@ pub(super) fn parse(sources: &[view::Source]) -> Result<Vec<Document>, ApiError>
 
 pub(super) fn findings(diagnostics: &policy::Diagnostics) -> ApiError {
     ApiError::findings(diagnostics.0.iter().cloned().map(view::Finding::from).collect())
-}
-
-/// What the policy would be: a document replaces the one of its kind and name; the others stay, unless pruned.
-pub(super) fn merge(base: &[Document], given: Vec<Document>, prune: bool) -> Vec<Document> {
-    let replaced = |old: &&Document| !given.iter().any(|new| (new.kind(), &new.name) == (old.kind(), &old.name));
-    let mut merged: Vec<Document> = if prune { Vec::new() } else { base.iter().filter(replaced).cloned().collect() };
-    merged.extend(given);
-    merged.sort_by(|one, other| (one.kind(), &one.name).cmp(&(other.kind(), &other.name)));
-    merged
 }
 
 /// What changes from one set of documents to another.
