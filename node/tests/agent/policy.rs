@@ -2,27 +2,13 @@
 
 use node::{
     client::{Client, ClientError},
-    view::{self, Applied, ApplyAnswer, ApplyRequest, ChangeKind, Consistency, ErrorKind, PolicyQuery, Source, Wait},
+    view::{self, Applied, ApplyAnswer, ApplyRequest, ChangeKind, Consistency, ErrorKind, PolicyQuery, Wait},
 };
 
 use crate::{
-    documents::{WEB, segment},
+    documents::{WEB, request, segment},
     lab::{Agent, Lab, run},
 };
-
-/// A request to apply one text.
-fn request(text: &str) -> ApplyRequest {
-    ApplyRequest {
-        sources: vec![Source { name: "test.yaml".to_owned(), text: text.to_owned() }],
-        prune: false,
-        expect_revision: None,
-        message: "a test".to_owned(),
-        dry_run: false,
-        wait: Wait::All,
-        timeout_ms: None,
-        request_id: None,
-    }
-}
 
 fn apply(agent: &Agent, request: &ApplyRequest) -> Result<ApplyAnswer, ClientError> {
     agent.ask(async |client: &Client| client.apply(request).await)
