@@ -140,10 +140,10 @@ impl Passing {
 
     /// The reason is the one that was counted.
     fn to_kernel(&self, bed: &mut Bed) -> Reason {
-        let before = bed.kernel.counters().unwrap().reasons;
+        let before = bed.kernel.counters().reasons;
         let carriage = Carriage { came_in: self.came_in, ..Carriage::default() };
         bed.kernel.pass_live_as(self.hook, &self.frame, carriage).unwrap();
-        let after = bed.kernel.counters().unwrap();
+        let after = bed.kernel.counters();
         let counted = before.iter().find(|(direction, reason, count)| {
             *direction == self.hook.direction && after.reason(*direction, *reason).packets > count.packets
         });
