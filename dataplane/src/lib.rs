@@ -30,6 +30,7 @@ mod guard_maps;
 mod judged;
 mod kernel;
 mod links;
+mod netlink;
 mod object;
 mod pin;
 mod predecessor;
