@@ -81,20 +81,19 @@ impl<'a> Capacity<'a> {
         let mut declaring: Vec<&Document> =
             documents.iter().filter(|document| document.kind() == Kind::SyncChannel).collect();
         declaring.sort_by_key(|document| document.written());
-        let first = |count: usize| {
+        let fits = |count: usize| {
             let declared = declaring[..count].iter().flat_map(|document| channels::of(std::slice::from_ref(*document)));
             self.check(&live.iter().cloned().chain(declared).collect::<Vec<_>>(), &members)
         };
-        let Err(no_room) = first(declaring.len()) else { return Ok(()) };
+        let Err(no_room) = fits(declaring.len()) else { return Ok(()) };
         let counts: Vec<usize> = (1..=declaring.len()).collect();
-        let before = counts.partition_point(|&count| first(count).is_ok());
-        match declaring.get(before) {
-            Some(document) => {
-                Err(document
-                    .finding(document.place(), format!("{no_room}; \"{}\" is the first past it", document.name)))
-            }
-            None => Err(Diagnostic::without_place("the channels in force", no_room.to_string())),
-        }
+        let before = counts.partition_point(|&count| fits(count).is_ok());
+        Err(match declaring.get(before) {
+            Some(document) => document
+                .finding(document.place(), no_room.to_string())
+                .help(format!("\"{}\" is the first channel past that; take it or another one out", document.name)),
+            None => Diagnostic::without_place("the channels in force", no_room.to_string()),
+        })
     }
 
     fn check(&self, agreed: &[Channel], members: &[MemberRecord]) -> Result<(), NoRoom> {

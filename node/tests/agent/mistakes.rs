@@ -140,6 +140,7 @@ fn bad_documents_point_at_the_mistake_and_change_nothing() {
         let words = [place.as_str(), "help: ", "nothing was applied"];
         agent.cli(["policy", "apply", "-f", &good_file, "-f", &file]).refused(1, &words);
         agent.cli(["policy", "apply", "-f", &file, "--dry-run"]).refused(1, &words);
+        agent.cli(["policy", "diff", "-f", &file]).refused(1, &words);
         agent.cli(["policy", "validate", "-f", &file]).refused(1, &words);
     }
     assert_eq!(kinds.len(), 6, "{kinds:?}");

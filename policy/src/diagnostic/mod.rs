@@ -57,7 +57,9 @@ impl Diagnostic {
         Diagnostic::new(what, Place::UNKNOWN, message)
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Diagnostic {
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into());
         self
     }

@@ -6,7 +6,12 @@ use policy::{Document, Model, SourceText, model::Scope};
 use raft::State;
 
 use super::{READ_WITHIN, failure};
-use crate::{agent::mesh::Mesh, peer::ApiError, view};
+use crate::{
+    agent::{compiled, mesh::Mesh},
+    fit::fit,
+    peer::ApiError,
+    view,
+};
 
 /// The state as fresh as asked for, and the log index at which it was taken (G3).
 pub(super) async fn state(mesh: &Mesh, consistency: view::Consistency) -> Result<(Arc<State>, u64), ApiError> {
@@ -63,7 +68,7 @@ pub(super) async fn segments(mesh: &Mesh, consistency: view::Consistency) -> Res
         services: Vec::new(),
         policies: Vec::new(),
     };
-    let members = crate::agent::compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
+    let members = compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
     let mut segments =
         vec![built_in("any", vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]), built_in("members", members)];
     segments.extend(model.segments.iter().enumerate().map(|(index, segment)| as_view(&model, index, segment)));
@@ -91,7 +96,7 @@ pub(super) async fn diff(mesh: &Mesh, request: &view::DiffRequest) -> Result<vie
     let (state, _) = state(mesh, request.consistency).await?;
     let given = parse(&request.sources)?;
     let merged = policy::merge(&state.documents, &given, request.prune);
-    policy::validate(&merged).map_err(|diagnostics| findings(&diagnostics))?;
+    let merged = check(&state, merged).await?;
     Ok(view::DiffAnswer { revision: state.revision(), changes: changes(&state.documents, &merged) })
 }
 
@@ -100,6 +105,14 @@ pub(super) fn parse(sources: &[view::Source]) -> Result<Vec<Document>, ApiError>
     let texts: Vec<SourceText> =
         sources.iter().map(|source| SourceText { name: source.name.clone(), text: source.text.clone() }).collect();
     policy::parse(&texts).map_err(|diagnostics| findings(&diagnostics))
+}
+
+/// Refuses what would not validate or not fit, with positions, before anything is proposed.
+pub(super) async fn check(base: &State, documents: Vec<Document>) -> Result<Vec<Document>, ApiError> {
+    let members = compiled::routable_addresses(base);
+    let judging = tokio::task::spawn_blocking(move || fit(&documents, &members).map(|_| documents));
+    let judged = judging.await.map_err(ApiError::internal)?;
+    judged.map_err(|diagnostics| findings(&diagnostics))
 }
 
 pub(super) fn findings(diagnostics: &policy::Diagnostics) -> ApiError {

@@ -16,7 +16,6 @@ use crate::{
         mesh::Mesh,
         site::Site,
     },
-    fit::fit,
     peer::{Actor, ApiError},
     view,
 };
@@ -62,7 +61,7 @@ pub(super) async fn apply(
     if !is_repeated {
         expect(&base, request.expect_revision)?;
         let merged = policy::merge(&base.documents, &given, request.prune);
-        let merged = check(&base, merged).await?;
+        let merged = documents::check(&base, merged).await?;
         check_capacity(site, mesh, &base, &merged)?;
         changes = documents::changes(&base.documents, &merged);
     }
@@ -92,7 +91,9 @@ pub(super) async fn rollback(
     let mut changes = Vec::new();
     if base.answered(request_id).is_none() {
         expect(&base, request.expect_revision)?;
+        // What is not there the log refuses. What fitted once may not fit any more: there may be more members.
         let target = compiled::documents(&base, request.to).unwrap_or_default();
+        let target = documents::check(&base, target).await?;
         check_capacity(site, mesh, &base, &target)?;
         changes = documents::changes(&base.documents, &target);
     }
@@ -115,14 +116,6 @@ fn expect(state: &State, expected: Option<u64>) -> Result<(), ApiError> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Refuses what would not validate or not fit, with positions, before anything is proposed.
-async fn check(base: &State, merged: Vec<Document>) -> Result<Vec<Document>, ApiError> {
-    let members = compiled::routable_addresses(base);
-    let judging = tokio::task::spawn_blocking(move || fit(&merged, &members).map(|_| merged));
-    let judged = judging.await.map_err(ApiError::internal)?;
-    judged.map_err(|diagnostics| documents::findings(&diagnostics))
 }
 
 /// Refuses channels that the guard of this node has no room for.
