@@ -164,7 +164,7 @@ fn beside() -> Beside {
         ("live", &answer),
     ];
     let figures = rounds(|index| time(&kernel, &bench, runs[index].0, runs[index].1, REPEAT));
-    let reasons = kernel.counters().unwrap_or_else(|error| panic!("{error}"));
+    let reasons = kernel.counters();
     let established = reasons.reason(Direction::Ingress, dataplane::Reason::Established).packets;
     assert!(established > 0, "the answer did not go by its entry");
     figures

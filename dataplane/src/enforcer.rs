@@ -6,10 +6,7 @@ use identity::Digest;
 use policy::{Direction, Flow, Guard, Image, LocalInterface, Obligation};
 
 use crate::{
-    error::{
-        ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
-        PrepareError,
-    },
+    error::{ActivateError, AttestError, GuardSetError, HookError, JudgeError, PrepareError},
     reason::Reason,
     sizes::TableSizes,
 };
@@ -39,13 +36,13 @@ pub trait Enforcer: Send {
     fn judge(&mut self, hook: Hook, frame: &[u8]) -> Result<Judgement, JudgeError>;
 
     /// Packets and bytes by rule of the live image and by reason.
-    fn counters(&mut self) -> Result<Counters, CountersError>;
+    fn counters(&mut self) -> Counters;
 
     /// Takes flow events, oldest first, at most `max`: packets refused or observed, and what rules want logged.
-    fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError>;
+    fn flow_events(&mut self, max: usize) -> FlowEvents;
 
     /// Lets everything pass (counted as such), or ends that.
-    fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError>;
+    fn set_disarmed(&mut self, disarmed: bool);
 
     /// Whether everything passes by order of the operator.
     fn disarmed(&self) -> bool;

@@ -223,30 +223,6 @@ pub enum JudgeError {
     UnknownReason(u32),
 }
 
-/// Counters could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CountersError {
-    /// The kernel refused.
-    #[error("the counters cannot be read: {0}")]
-    Read(String),
-}
-
-/// Flow events could not be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum EventsError {
-    /// The kernel refused.
-    #[error("the flow events cannot be read: {0}")]
-    Read(String),
-}
-
-/// Arming or disarming failed. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum DisarmError {
-    /// The kernel refused.
-    #[error("the disarm word cannot be written: {0}")]
-    Write(String),
-}
-
 /// The attachments could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {

@@ -13,10 +13,7 @@ use crate::{
         Active, Attachment, Attestation, Counters, Enforcer, FlowEvents, Hook, HookStatus, Judgement, KernelConfig,
         Prepared, XdpMode,
     },
-    error::{
-        ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
-        OpenError, PrepareError,
-    },
+    error::{ActivateError, AttestError, GuardSetError, HookError, JudgeError, OpenError, PrepareError},
     events::Events,
     failpoint::failpoint,
     generation::Generations,
@@ -283,25 +280,24 @@ impl Enforcer for Kernel {
         self.ask(hook, generation, frame)
     }
 
-    fn counters(&mut self) -> Result<Counters, CountersError> {
+    fn counters(&mut self) -> Counters {
         let mut reasons = Vec::new();
         for (hook, direction) in [Direction::Ingress, Direction::Egress].into_iter().enumerate() {
             let counts = Reason::ALL.iter().map(|r| (direction, *r, self.generations.reason_count(hook, r.number())));
             reasons.extend(counts);
         }
-        Ok(Counters { generation: self.generations.generation(), rules: self.counts.live(&self.generations), reasons })
+        Counters { generation: self.generations.generation(), rules: self.counts.live(&self.generations), reasons }
     }
 
-    fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
-        Ok(FlowEvents { events: self.events.take(max), lost: self.generations.events_lost() })
+    fn flow_events(&mut self, max: usize) -> FlowEvents {
+        FlowEvents { events: self.events.take(max), lost: self.generations.events_lost() }
     }
 
-    fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {
+    fn set_disarmed(&mut self, disarmed: bool) {
         self.generations.set_disarmed(disarmed);
         if let Some(predecessor) = &self.predecessor {
             predecessor.set_disarmed(disarmed);
         }
-        Ok(())
     }
 
     fn disarmed(&self) -> bool {

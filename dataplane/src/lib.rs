@@ -30,6 +30,7 @@ mod guard_maps;
 mod judged;
 mod kernel;
 mod links;
+mod netlink;
 mod object;
 mod pin;
 mod predecessor;
@@ -48,8 +49,7 @@ pub use enforcer::{
     Judgement, KernelConfig, Prepared, TcMode, Timeouts, XdpMode,
 };
 pub use error::{
-    ActivateError, AttachError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError,
-    JudgeError, NoEthernet, OpenError, PrepareError,
+    ActivateError, AttachError, AttestError, GuardSetError, HookError, JudgeError, NoEthernet, OpenError, PrepareError,
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};

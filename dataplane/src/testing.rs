@@ -305,6 +305,15 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
+/// A flow between two addresses, each with its port.
+///
+/// # Panics
+/// If one of them is not an address.
+pub fn flow_of(src: (&str, u16), dst: (&str, u16), protocol: u8) -> Flow {
+    let addr = |text: &str| text.parse().expect("an address");
+    Flow { src: addr(src.0), dst: addr(dst.0), protocol, src_port: src.1, dst_port: dst.1 }
+}
+
 /// An Ethernet frame with a TCP, UDP, SCTP or ICMP packet of a flow, or one of another protocol, with a few bytes behind it.
 pub fn frame_of(flow: &Flow, tcp_flags: u8) -> Vec<u8> {
     let body = transport_of(flow, tcp_flags);

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod config;
+mod fit;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -19,7 +19,7 @@ mod validate;
 mod verdict;
 
 pub use channel::{Channel, catalogue};
-pub use compile::{CompileError, CompileLimits, compile};
+pub use compile::{CompileError, CompileLimits, compile, fit};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use diff::{Change, ChangeKind, DocumentDiff, diff};
 pub use document::{Body, Document, Kind, Position, SourceText, parse};

@@ -100,13 +100,15 @@ pub enum Refusal {
         node: NodeId,
     },
     /// No such member.
-    #[error("{0} is not a member of this cluster")]
+    #[error("{0} is not a member of this cluster; `hedgerow members` lists those that are")]
     UnknownMember(NodeId),
     /// The last member cannot leave.
     #[error("{0} is the last member of the cluster and cannot be removed; stop it instead")]
     LastMember(NodeId),
     /// Something is above a limit.
-    #[error("{what}: {found} is above the limit of {limit}")]
+    #[error(
+        "there would be {found} {what}, and {limit} is the limit; ask for less, or make room first; nothing changed"
+    )]
     AboveLimit {
         /// What was counted, and its unit.
         what: String,

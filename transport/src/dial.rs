@@ -8,11 +8,11 @@ use tracing::info;
 
 use crate::{
     CloseCode, FrameReceiver, FrameSender,
-    close::{Far, reason_of},
+    close::reason_of,
     credentials::Member,
-    frame::{Context, RecvError},
+    frame::RecvError,
     judge::{PeerRefused, Question},
-    link::{GREETING_BYTES_MAX, Greeting, install},
+    link::{Greeting, install},
     peers::{Link, Peer, PeerState},
     quic::{self, Protocol, SERVER_NAME},
     shared::Shared,
@@ -253,13 +253,7 @@ fn client_config(
 /// Says hello and waits for the answer: only then has the other side accepted this node's certificate, too.
 async fn greet(shared: &Shared, connection: &quinn::Connection, node: NodeId) -> Result<Greeting, String> {
     let (send, receive) = connection.open_bi().await.map_err(|error| reason_of(&error))?;
-    let context = Context {
-        far: Far::Node(node),
-        bytes_max: GREETING_BYTES_MAX,
-        connection: connection.clone(),
-        counters: shared.counters.clone(),
-        _hold: None,
-    };
+    let context = shared.greeting_context(node, connection);
     let mut sender = FrameSender::new(send, context.clone());
     sender.send_msg(&Greeting { instance: shared.instance }).await.map_err(|error| error.to_string())?;
     let answer = FrameReceiver::new(receive, context).recv_msg::<Greeting>().await;

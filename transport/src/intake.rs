@@ -7,13 +7,12 @@ use tracing::info;
 
 use crate::{
     CloseCode, FrameReceiver, FrameSender,
-    close::{Far, reason_of},
+    close::reason_of,
     credentials::Member,
     dial::peer_chain,
     form,
-    frame::Context,
     judge::PeerIdentity,
-    link::{GREETING_BYTES_MAX, Greeting, install},
+    link::{Greeting, install},
     peers::Link,
     quic::{self, Protocol},
     shared::Shared,
@@ -122,13 +121,7 @@ async fn welcome(
 ) -> Result<(), String> {
     let (node, me) = (identity.node, member.name.node);
     let (send, receive) = connection.accept_bi().await.map_err(|error| reason_of(&error))?;
-    let context = Context {
-        far: Far::Node(node),
-        bytes_max: GREETING_BYTES_MAX,
-        connection: connection.clone(),
-        counters: shared.counters.clone(),
-        _hold: None,
-    };
+    let context = shared.greeting_context(node, connection);
     let mut sender = FrameSender::new(send, context.clone());
     let greeting = FrameReceiver::new(receive, context).recv_msg::<Greeting>().await.map_err(|e| e.to_string())?;
     let instance = greeting.ok_or("it sent no greeting")?.instance;

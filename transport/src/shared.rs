@@ -11,9 +11,11 @@ use tracing::warn;
 
 use crate::{
     DenyList, Limits, NodeKey, Refusal, Secret, SecretId,
+    close::Far,
     credentials::Member,
     frame::Context,
     inbox::Outlets,
+    link::GREETING_BYTES_MAX,
     peers::{Link, Peers},
     quic::{self, CryptoError},
     stats::Counters,
@@ -70,12 +72,15 @@ impl Shared {
 
     /// What the halves of a stream on this link need to know.
     pub(crate) fn context(&self, link: &Link, bytes_max: usize) -> Context {
-        Context {
-            far: link.far(),
-            bytes_max,
-            connection: link.connection.clone(),
-            counters: self.counters.clone(),
-            _hold: None,
-        }
+        self.context_to(link.far(), &link.connection, bytes_max)
+    }
+
+    /// The same of the stream of greetings, when there is no link yet.
+    pub(crate) fn greeting_context(&self, node: NodeId, connection: &quinn::Connection) -> Context {
+        self.context_to(Far::Node(node), connection, GREETING_BYTES_MAX)
+    }
+
+    fn context_to(&self, far: Far, connection: &quinn::Connection, bytes_max: usize) -> Context {
+        Context { far, bytes_max, connection: connection.clone(), counters: self.counters.clone(), _hold: None }
     }
 }

@@ -1,6 +1,9 @@
 //! What tests of several modules need: authorities, credentials, endpoints on the loopback.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::{Duration, SystemTime},
+};
 
 use identity::{CertName, ClusterId, NodeId};
 use rustls_pki_types::CertificateDer;
@@ -8,11 +11,11 @@ use rustls_pki_types::CertificateDer;
 use crate::{Authority, BindConfig, CERT_LIFETIME, Credentials, Endpoint, Inbox, Limits, NodeKey};
 
 pub(crate) fn node(number: u64) -> NodeId {
-    NodeId::new(number).unwrap()
+    NodeId::new(number).expect("tests count nodes from 1")
 }
 
 pub(crate) fn authority(cluster: u8) -> Authority {
-    Authority::mint(ClusterId::from_bytes([cluster; 16]), 1).unwrap()
+    Authority::mint(ClusterId::from_bytes([cluster; 16]), 1).expect("a fresh authority")
 }
 
 pub(crate) fn credentials(authority: &Authority, number: u64, key: &NodeKey) -> Credentials {
@@ -21,8 +24,10 @@ pub(crate) fn credentials(authority: &Authority, number: u64, key: &NodeKey) -> 
 
 pub(crate) fn credentials_at(authority: &Authority, number: u64, key: &NodeKey, now: SystemTime) -> Credentials {
     let name = CertName { cluster: authority.cluster(), epoch: authority.epoch(), node: node(number) };
-    let addresses = ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-    let der = authority.issue(&name, &key.public_key(), &addresses, now, CERT_LIFETIME).unwrap();
+    let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let der = authority
+        .issue(&name, &key.public_key(), &addresses, now, CERT_LIFETIME)
+        .expect("a certificate for a node of the cluster");
     Credentials {
         name,
         chain: vec![CertificateDer::from(der)],
@@ -41,19 +46,24 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn bind_with(key: &NodeKey, limits: Limits) -> (Endpoint, Inbox) {
-    Endpoint::bind(BindConfig { listen: "127.0.0.1:0".parse().unwrap(), limits, key: key.clone() }).unwrap()
+    let listen = (Ipv4Addr::LOCALHOST, 0).into();
+    Endpoint::bind(BindConfig { listen, limits, key: key.clone() }).expect("a free port on the loopback")
+}
+
+fn new_key() -> NodeKey {
+    NodeKey::generate().expect("randomness")
 }
 
 /// An endpoint that is not a member of anything.
 pub(crate) fn stranger() -> (Endpoint, Inbox) {
-    bind_with(&NodeKey::generate().unwrap(), limits())
+    bind_with(&new_key(), limits())
 }
 
 /// An endpoint that is a member.
 pub(crate) fn member(authority: &Authority, number: u64) -> (Endpoint, Inbox) {
-    let key = NodeKey::generate().unwrap();
+    let key = new_key();
     let (endpoint, inbox) = bind_with(&key, limits());
-    endpoint.set_credentials(&credentials(authority, number, &key)).unwrap();
+    endpoint.set_credentials(&credentials(authority, number, &key)).expect("credentials for this key");
     (endpoint, inbox)
 }
 

@@ -121,6 +121,33 @@ impl ResolvesServerCert for DiallerVerifier {
     }
 }
 
+/// The signature checks of the provider, for every verifier: only the judgement of the certificate differs.
+macro_rules! checks_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, cert, signed, &provider().signature_verification_algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, cert, signed, &provider().signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            provider().signature_verification_algorithms.supported_schemes()
+        }
+    };
+}
+
 impl ClientCertVerifier for DiallerVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
@@ -143,30 +170,10 @@ impl ClientCertVerifier for DiallerVerifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
+    checks_signatures!();
 }
 
-/// Gives a verifier of servers the signature checks of the provider; only the judgement of the certificate differs.
+/// Makes a verifier of servers of a judgement of their certificate.
 macro_rules! verifies_servers {
     ($verifier:ty, |$this:ident, $leaf:ident, $between:ident, $now:ident| $judgement:expr) => {
         impl ServerCertVerifier for $verifier {
@@ -183,27 +190,7 @@ macro_rules! verifies_servers {
                 verdict.map(|()| ServerCertVerified::assertion())
             }
 
-            fn verify_tls12_signature(
-                &self,
-                message: &[u8],
-                cert: &CertificateDer<'_>,
-                signed: &DigitallySignedStruct,
-            ) -> Result<HandshakeSignatureValid, Error> {
-                verify_tls12_signature(message, cert, signed, &provider().signature_verification_algorithms)
-            }
-
-            fn verify_tls13_signature(
-                &self,
-                message: &[u8],
-                cert: &CertificateDer<'_>,
-                signed: &DigitallySignedStruct,
-            ) -> Result<HandshakeSignatureValid, Error> {
-                verify_tls13_signature(message, cert, signed, &provider().signature_verification_algorithms)
-            }
-
-            fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-                provider().signature_verification_algorithms.supported_schemes()
-            }
+            checks_signatures!();
         }
     };
 }

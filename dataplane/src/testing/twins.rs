@@ -302,7 +302,7 @@ impl<W: Wire> Twins<W> {
         if self.parted {
             return Ok(());
         }
-        let counters = self.userspace.counters().map_err(io::Error::other)?;
+        let counters = self.userspace.counters();
         for direction in [Direction::Ingress, Direction::Egress] {
             let there = self.native.reasons(direction)?;
             for reason in Reason::ALL {

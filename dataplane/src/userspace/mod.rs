@@ -28,10 +28,7 @@ use crate::{
         Active, Attachment, Attestation, Count, Counters, Enforcer, FlowEvent, FlowEvents, Hook, HookState, HookStatus,
         Judgement, Prepared, Timeouts,
     },
-    error::{
-        ActivateError, AttestError, CountersError, DisarmError, EventsError, GuardSetError, HookError, JudgeError,
-        PrepareError,
-    },
+    error::{ActivateError, AttestError, GuardSetError, HookError, JudgeError, PrepareError},
     object::{FRAME_BYTES_MAX, FRAME_BYTES_MIN},
     reason::Reason,
     sizes::TableSizes,
@@ -304,18 +301,17 @@ impl Enforcer for Userspace {
         Ok(self.way(hook, None, frame, true).judge().0)
     }
 
-    fn counters(&mut self) -> Result<Counters, CountersError> {
-        Ok(self.counters.clone())
+    fn counters(&mut self) -> Counters {
+        self.counters.clone()
     }
 
-    fn flow_events(&mut self, max: usize) -> Result<FlowEvents, EventsError> {
+    fn flow_events(&mut self, max: usize) -> FlowEvents {
         let events = self.events.drain(..max.min(self.events.len())).collect();
-        Ok(FlowEvents { events, lost: self.events_lost })
+        FlowEvents { events, lost: self.events_lost }
     }
 
-    fn set_disarmed(&mut self, disarmed: bool) -> Result<(), DisarmError> {
+    fn set_disarmed(&mut self, disarmed: bool) {
         self.disarmed = disarmed;
-        Ok(())
     }
 
     fn disarmed(&self) -> bool {

@@ -74,7 +74,7 @@ fn g0_sync_flows_pass_under_deny_all_and_nothing_else_does() {
     });
     let mut bytes = [0; 16];
     assert_eq!(here.recv(&mut bytes).unwrap(), 6);
-    let counters = kernel.counters().unwrap();
+    let counters = kernel.counters();
     assert!(counters.reason(Direction::Ingress, Reason::Guard).packets >= 4);
     assert!(counters.reason(Direction::Ingress, Reason::Denied).packets >= 1);
 }
@@ -98,7 +98,7 @@ fn g0_vrrp_passes_by_protocol_number_and_only_with_its_time_to_live() {
             sendto(&socket, &[0x31, 51, 100, 1, 0, 10, 0, 0], SendFlags::empty(), &group).unwrap();
         });
     };
-    let guarded = |kernel: &mut Kernel| kernel.counters().unwrap().reason(Direction::Ingress, Reason::Guard).packets;
+    let guarded = |kernel: &mut Kernel| kernel.counters().reason(Direction::Ingress, Reason::Guard).packets;
     let before = guarded(&mut kernel);
     sent(255);
     assert_eq!(guarded(&mut kernel), before + 1, "{:?}", lab::seen(&mut kernel));
@@ -177,7 +177,7 @@ fn joiners_are_let_in_at_a_bounded_rate() {
             joiner.send_to(b"join", (HERE_V4, CLUSTER_PORT)).unwrap();
         }
     });
-    let counters = kernel.counters().unwrap();
+    let counters = kernel.counters();
     let joined = counters.reason(Direction::Ingress, Reason::Join).packets;
     let denied = counters.reason(Direction::Ingress, Reason::Denied).packets;
     assert!(joined >= 1 && denied >= 1, "{joined} joined, {denied} denied");
@@ -206,7 +206,7 @@ fn g0_under_tcx_the_guard_has_a_program_of_its_own_before_the_policys() {
         });
         (0..count).for_each(|_| assert_eq!(here.recv(&mut [0; 16]).unwrap(), 6));
     };
-    let guarded = |kernel: &mut Kernel| kernel.counters().unwrap().reason(Direction::Ingress, Reason::Guard).packets;
+    let guarded = |kernel: &mut Kernel| kernel.counters().reason(Direction::Ingress, Reason::Guard).packets;
     let before = guarded(&mut kernel);
     send(10);
     assert_eq!(guarded(&mut kernel), before + 10, "each is judged once");

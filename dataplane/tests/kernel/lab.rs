@@ -185,7 +185,7 @@ pub(crate) fn activate(kernel: &mut Kernel, revision: u64, image: &Image) {
 
 /// Reasons that have been counted.
 pub(crate) fn seen(kernel: &mut Kernel) -> Vec<(Direction, dataplane::Reason, u64)> {
-    let counters = kernel.counters().unwrap();
+    let counters = kernel.counters();
     counters.reasons.iter().filter(|(_, _, c)| c.packets > 0).map(|(d, r, c)| (*d, *r, c.packets)).collect()
 }
 

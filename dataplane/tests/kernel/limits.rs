@@ -6,108 +6,51 @@ use std::{
 };
 
 use dataplane::{
-    Enforcer, Hook, Kernel, Reason,
-    testing::{Carriage, frame_of},
+    Enforcer, Reason,
+    testing::{Carriage, flow_of, frame_of},
 };
 use policy::{Direction, Flow, Image};
 
 use crate::{
+    bed::{ACK, Bed, CLIENT, SYN, TCP, UDP, VIP},
     guard::{CLUSTER_PORT, guarded},
-    lab::{self, HERE, HERE_V4, Lab, THERE_V4, activate, ifindex},
+    lab::{self, HERE, HERE_V4, THERE_V4, activate, ifindex},
+    shared::policies::{DENY, policy, segment},
 };
 
-pub(crate) const SYN: u8 = 0x02;
-pub(crate) const ACK: u8 = 0x10;
-pub(crate) const TCP: u8 = 6;
-pub(crate) const UDP: u8 = 17;
-
-pub(crate) const VIP: &str = "203.0.113.10";
-const CLIENT: &str = "198.51.100.7";
 const OTHER_CLIENT: &str = "198.51.100.8";
 
-/// Everything is denied but what clients send to the VIP, with these limits, in a policy in this mode; its default otherwise.
+/// Everything is denied but what clients send to the VIP, with these limits, in a policy in this mode.
 fn image_in(mode: &str, limits: &str) -> Image {
-    lab::compiled(&format!(
-        "
-apiVersion: hedgerow/v1
-kind: Settings
-metadata: {{name: cluster}}
-spec: {{defaultAction: deny}}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: shop}}
-spec: {{role: vip, addresses: [{VIP}/32]}}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: clients}}
-spec: {{role: client, addresses: [198.51.100.0/24]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: clients}}
-spec:
-  tier: application
-  appliesTo: {{segment: clients}}
-  egress: [{{name: shop, action: allow, to: [{{segment: shop}}]}}]
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: shop}}
-spec:
-  tier: application
-  {mode}
-  appliesTo: {{segment: shop}}
-  ingress: [{{name: all, action: allow, from: [{{segment: clients}}], {limits}}}]
-{}",
-        if mode.is_empty() { "" } else { ENFORCED_TOO }
-    ))
+    let limited = format!(
+        "  mode: {mode}\n  ingress: [{{name: all, action: allow, from: [{{segment: clients}}], limits: {{{limits}}}}}]"
+    );
+    // What a policy in observe mode is compared with.
+    let enforced_too = policy("shop-now", "shop", "  ingress: [{name: all, action: allow}]");
+    lab::compiled(
+        &[
+            DENY,
+            &segment("shop", &format!("{VIP}/32")),
+            &segment("clients", "198.51.100.0/24"),
+            &policy("clients", "clients", "  egress: [{name: shop, action: allow, to: [{segment: shop}]}]"),
+            &policy("shop", "shop", &limited),
+            if mode == "observe" { &enforced_too } else { "" },
+        ]
+        .concat(),
+    )
 }
-
-/// What a policy in observe mode is compared with.
-const ENFORCED_TOO: &str = "---
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {name: shop-now}
-spec:
-  tier: application
-  appliesTo: {segment: shop}
-  ingress: [{name: all, action: allow}]
-";
 
 pub(crate) fn image(limits: &str) -> Image {
-    image_in("", &format!("limits: {{{limits}}}"))
-}
-
-pub(crate) fn flow(src: (&str, u16), dst: (&str, u16), protocol: u8) -> Flow {
-    let (src_port, dst_port) = (src.1, dst.1);
-    Flow { src: src.0.parse().unwrap(), dst: dst.0.parse().unwrap(), protocol, src_port, dst_port }
+    image_in("enforce", limits)
 }
 
 fn from(client: &str, port: u16, protocol: u8) -> Flow {
-    flow((client, port), (VIP, 443), protocol)
-}
-
-pub(crate) struct Bed {
-    pub(crate) lab: Lab,
-    pub(crate) kernel: Kernel,
+    flow_of((client, port), (VIP, 443), protocol)
 }
 
 impl Bed {
-    pub(crate) fn new(image: &Image) -> Bed {
-        let lab = Lab::new();
-        let mut kernel = lab::open(&lab);
-        activate(&mut kernel, 1, image);
-        Bed { lab, kernel }
-    }
-
-    pub(crate) fn hook(direction: Direction) -> Hook {
-        Hook { ifindex: ifindex(HERE), direction }
-    }
-
     fn count(&mut self, direction: Direction, reason: Reason) -> u64 {
-        self.kernel.counters().unwrap().reason(direction, reason).packets
+        self.kernel.counters().reason(direction, reason).packets
     }
 
     /// Lets a packet arrive so often; how many of them passed for this reason.
@@ -148,7 +91,7 @@ fn a_burst_passes_and_what_is_beyond_it_does_not() {
     let back = began.elapsed().as_secs();
     assert!((100..=100 + back).contains(&passed), "{passed} passed, {back} may have come back");
     assert_eq!(bed.count(Direction::Ingress, Reason::RateLimited), 1_000 - passed);
-    let told = bed.kernel.flow_events(1).unwrap().events[0];
+    let told = bed.kernel.flow_events(1).events[0];
     assert_eq!((told.reason, told.flow), (Reason::RateLimited, from(CLIENT, 5_000, TCP)));
     let image = image(&slow("packets", 100));
     assert_eq!(image.rules[told.ingress_rule as usize].to_string(), "shop/ingress/all");
@@ -265,7 +208,7 @@ fn in_observe_mode_what_is_over_the_limit_is_observed() {
     if lab::skipped() {
         return;
     }
-    let mut bed = Bed::new(&image_in("mode: observe", &format!("limits: {{{}}}", slow("packets", 10))));
+    let mut bed = Bed::new(&image_in("observe", &slow("packets", 10)));
     let packet = from(CLIENT, 5_000, TCP);
     assert_eq!(bed.passed(&packet, ACK, 50), 10);
     assert_eq!(bed.passed_as(Reason::Observed, &packet, ACK, 50), 50);
@@ -311,32 +254,17 @@ fn g0_sync_flows_are_never_limited() {
     }
     let mut bed = guarded();
     let mut kernel = bed.kernel.take().unwrap();
-    let limited = format!(
-        "
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: here}}
-spec: {{role: vip, addresses: [{HERE_V4}/32]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: here}}
-spec:
-  tier: application
-  appliesTo: {{segment: here}}
-  ingress: [{{name: all, action: allow, limits: {{{}, {}}}}}]
-",
-        slow("packets", 1),
-        slow("newConnections", 1)
-    );
+    let limits = format!("limits: {{{}, {}}}", slow("packets", 1), slow("newConnections", 1));
+    let says = format!("  ingress: [{{name: all, action: allow, {limits}}}]");
+    let limited = [segment("here", &format!("{HERE_V4}/32")), policy("here", "here", &says)].concat();
     let prepared = kernel.prepare(2, &lab::compiled(&limited), &bed.owed).unwrap();
     kernel.activate(prepared).unwrap();
-    let arrives = |port| frame_of(&flow((THERE_V4, CLUSTER_PORT), (HERE_V4, port), UDP), 0);
+    let arrives = |port| frame_of(&flow_of((THERE_V4, CLUSTER_PORT), (HERE_V4, port), UDP), 0);
     for _ in 0..100 {
         kernel.pass_live(Bed::hook(Direction::Ingress), &arrives(CLUSTER_PORT)).unwrap();
         kernel.pass_live(Bed::hook(Direction::Ingress), &arrives(9_999)).unwrap();
     }
-    let counters = kernel.counters().unwrap();
+    let counters = kernel.counters();
     let count = |reason| counters.reason(Direction::Ingress, reason).packets;
     assert_eq!([count(Reason::Allowed), count(Reason::RateLimited)], [1, 99]);
     assert!(count(Reason::Guard) >= 100);

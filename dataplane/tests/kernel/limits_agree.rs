@@ -7,14 +7,16 @@ use std::{
 
 use dataplane::{
     Enforcer, Hook, Reason, TableSizes, Timeouts, Userspace,
-    testing::{Bench, Carriage, frame_of},
+    testing::{Bench, Carriage, flow_of, frame_of},
 };
 use identity::Role;
 use policy::{Direction, Flow, Image, image::Bucket, sample::SplitMix64};
 
 use crate::{
+    bed::{ACK, Bed, SYN, TCP, UDP, VIP},
     lab::{self, activate},
-    limits::{ACK, Bed, SYN, TCP, UDP, VIP, flow, image, slow},
+    limits::{image, slow},
+    shared::policies::{policy, segment},
 };
 
 /// Limits at both sides of most packets, small enough that random packets meet each; every seed has buckets of its own.
@@ -29,39 +31,16 @@ fn both_sides(seed: u64, random: &mut SplitMix64) -> Image {
             one("newConnections")
         )
     };
-    lab::compiled(&format!(
-        "
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: shop}}
-spec: {{role: vip, addresses: [{VIP}/32]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: shop{seed}}}
-spec:
-  tier: application
-  appliesTo: {{segment: shop}}
-  ingress:
-    - {{name: web, action: allow, services: [{{protocol: tcp, port: 443}}], {}}}
-    - {{name: dns, action: allow, services: [{{protocol: udp, port: 443}}]}}
-    - {{name: rest, action: allow, {}}}
-  egress: [{{name: all, action: allow, {}}}]
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: trial{seed}}}
-spec:
-  tier: platform
-  mode: observe
-  appliesTo: {{segment: shop}}
-  ingress: [{{name: dns, action: allow, services: [{{protocol: udp, port: 443}}], {}}}]
-",
-        limits(),
-        limits(),
-        limits(),
-        limits()
-    ))
+    let web = format!("{{name: web, action: allow, services: [{{protocol: tcp, port: 443}}], {}}}", limits());
+    let rest = format!("{{name: rest, action: allow, {}}}", limits());
+    let all = format!("{{name: all, action: allow, {}}}", limits());
+    let dns = "name: dns, action: allow, services: [{protocol: udp, port: 443}]";
+    let enforced = format!("  ingress: [{web}, {{{dns}}}, {rest}]\n  egress: [{all}]");
+    let observed = format!("  mode: observe\n  ingress: [{{{dns}, {}}}]", limits());
+    let trial = policy(&format!("trial{seed}"), "shop", &observed).replace("tier: application", "tier: platform");
+    lab::compiled(
+        &[segment("shop", &format!("{VIP}/32")), policy(&format!("shop{seed}"), "shop", &enforced), trial].concat(),
+    )
 }
 
 /// Every seed has clients of its own.
@@ -69,9 +48,9 @@ fn random_flow(seed: u64, random: &mut SplitMix64) -> (Flow, u8) {
     let client = &format!("198.51.100.{}", 2 * seed + u64::from(random.byte() & 1));
     let port = 5_000 + u16::try_from(random.below(3)).unwrap();
     let to = match *random.pick(&[TCP, TCP, UDP, UDP, 1, 47]) {
-        1 => flow((client, 0), (VIP, *random.pick(&[8 << 8, 0])), 1),
-        47 => flow((client, 0), (VIP, 0), 47),
-        protocol => flow((client, port), (VIP, *random.pick(&[443, 53])), protocol),
+        1 => flow_of((client, 0), (VIP, *random.pick(&[8 << 8, 0])), 1),
+        47 => flow_of((client, 0), (VIP, 0), 47),
+        protocol => flow_of((client, port), (VIP, *random.pick(&[443, 53])), protocol),
     };
     let flags = *random.pick(&[SYN, ACK, SYN | ACK]);
     (if random.once_in(3) { to.reverse() } else { to }, flags)
@@ -140,10 +119,10 @@ impl Passing {
 
     /// The reason is the one that was counted.
     fn to_kernel(&self, bed: &mut Bed) -> Reason {
-        let before = bed.kernel.counters().unwrap().reasons;
+        let before = bed.kernel.counters().reasons;
         let carriage = Carriage { came_in: self.came_in, ..Carriage::default() };
         bed.kernel.pass_live_as(self.hook, &self.frame, carriage).unwrap();
-        let after = bed.kernel.counters().unwrap();
+        let after = bed.kernel.counters();
         let counted = before.iter().find(|(direction, reason, count)| {
             *direction == self.hook.direction && after.reason(*direction, *reason).packets > count.packets
         });

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and report as tests do")]
 
 mod agree;
+mod bed;
 mod channels;
 mod child;
 mod corpus;

@@ -1,114 +1,55 @@
 //! What is remembered, and what is not: replies, fail-over, tightening (G19), floods.
 
 use dataplane::{
-    Enforcer, Hook, Kernel, Reason,
-    testing::{BenchError, frame_of},
+    Enforcer, Reason,
+    testing::{BenchError, flow_of, frame_of},
 };
 use policy::{Direction, Flow, Image};
 
-use crate::lab::{self, HERE, Lab, activate, ifindex};
+use crate::{
+    bed::{ACK, Bed, CLIENT, SYN, VIP},
+    lab::{self, activate},
+    shared::policies::{DENY, policy, segment},
+};
 
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
 const SYN_ACK: u8 = SYN | ACK;
 
-const CLIENT: &str = "198.51.100.7";
-const VIP: &str = "203.0.113.10";
 const BACKEND: &str = "10.9.0.5";
 const NODE: &str = "10.9.0.1";
 
 /// Everything is denied but: clients to the VIP at 443, and this node to the backends at 8080 and by UDP at 53.
 pub(crate) fn image(extra: &str) -> Image {
-    let text = format!(
-        "
-apiVersion: hedgerow/v1
-kind: Settings
-metadata: {{name: cluster}}
-spec: {{defaultAction: deny}}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: shop}}
-spec: {{role: vip, addresses: [{VIP}/32]}}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: servers}}
-spec: {{role: backend, addresses: [10.9.0.0/24]}}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: clients}}
-spec: {{role: client, addresses: [198.51.100.0/24]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: shop}}
-spec:
-  tier: application
-  appliesTo: {{segment: shop}}
-  ingress:
-    - {{name: web, action: allow, from: [{{segment: clients}}], services: [{{protocol: tcp, port: 443}}]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: clients}}
-spec:
-  tier: application
-  appliesTo: {{segment: clients}}
-  egress:
-    - {{name: web, action: allow, to: [{{segment: shop}}], services: [{{protocol: tcp, port: 443}}]}}
-{extra}"
-    );
-    lab::compiled(&text)
+    let https = "services: [{protocol: tcp, port: 443}]";
+    let shop = format!("  ingress: [{{name: web, action: allow, from: [{{segment: clients}}], {https}}}]");
+    let clients = format!("  egress: [{{name: web, action: allow, to: [{{segment: shop}}], {https}}}]");
+    lab::compiled(
+        &[
+            DENY,
+            &segment("shop", &format!("{VIP}/32")),
+            &segment("servers", "10.9.0.0/24"),
+            &segment("clients", "198.51.100.0/24"),
+            &policy("shop", "shop", &shop),
+            &policy("clients", "clients", &clients),
+            extra,
+        ]
+        .concat(),
+    )
 }
 
 /// Adds that this node may open connections to the servers; `existing` is the policy's `existingFlows`, or nothing.
 fn servers(existing: &str) -> Image {
-    image(&format!(
-        "---
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: servers}}
-spec:
-  tier: application
-  {existing}
-  appliesTo: {{segment: servers}}
-  ingress:
-    - name: node
-      action: allow
-      from: [{{cidr: {NODE}/32}}]
-      services: [{{protocol: tcp, port: 8080}}, {{protocol: udp, port: 53}}]
-  egress:
-    - name: node
-      action: allow
-      to: [{{cidr: {BACKEND}/32}}]
-      services: [{{protocol: tcp, port: 8080}}, {{protocol: udp, port: 53}}]
-"
-    ))
-}
-
-fn flow(src: (&str, u16), dst: (&str, u16), protocol: u8) -> Flow {
-    let (src_port, dst_port) = (src.1, dst.1);
-    Flow { src: src.0.parse().unwrap(), dst: dst.0.parse().unwrap(), protocol, src_port, dst_port }
-}
-
-struct Bed {
-    lab: Lab,
-    kernel: Kernel,
+    let asked = "services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]";
+    let says = format!(
+        "  {existing}
+  ingress: [{{name: node, action: allow, from: [{{cidr: {NODE}/32}}], {asked}}}]
+  egress: [{{name: node, action: allow, to: [{{cidr: {BACKEND}/32}}], {asked}}}]"
+    );
+    image(&policy("servers", "servers", &says))
 }
 
 impl Bed {
-    fn new(image: &Image) -> Bed {
-        let lab = Lab::new();
-        let mut kernel = lab::open(&lab);
-        activate(&mut kernel, 1, image);
-        Bed { lab, kernel }
-    }
-
     fn ask(&mut self, direction: Direction, flow: &Flow, flags: u8) -> Reason {
-        let hook = Hook { ifindex: ifindex(HERE), direction };
-        self.kernel.judge(hook, &frame_of(flow, flags)).unwrap().reason
+        self.kernel.judge(Bed::hook(direction), &frame_of(flow, flags)).unwrap().reason
     }
 
     /// Lets the live egress program see a packet, so that it remembers.
@@ -124,7 +65,7 @@ impl Bed {
     /// Packets that a rule of the live image has decided.
     fn counted(&mut self, image: &Image, rule: &str) -> u64 {
         let rule = image.rules.iter().position(|one| one.to_string() == rule).unwrap();
-        self.kernel.counters().unwrap().rules[rule].packets
+        self.kernel.counters().rules[rule].packets
     }
 }
 
@@ -134,13 +75,13 @@ fn answers_of_allowed_inbound_flows_leave_without_state() {
         return;
     }
     let mut bed = Bed::new(&image(""));
-    let request = flow((CLIENT, 50_000), (VIP, 443), 6);
+    let request = flow_of((CLIENT, 50_000), (VIP, 443), 6);
     assert_eq!(bed.ask(Direction::Ingress, &request, SYN), Reason::Allowed);
     let answer = request.reverse();
     assert_eq!(bed.ask(Direction::Egress, &answer, SYN_ACK), Reason::Reply);
     assert_eq!(bed.ask(Direction::Egress, &answer, ACK), Reason::Reply);
     assert_eq!(bed.ask(Direction::Egress, &answer, SYN), Reason::Denied, "a bare SYN from port 443 opens something");
-    assert_eq!(bed.ask(Direction::Egress, &flow((VIP, 80), (CLIENT, 50_000), 6), ACK), Reason::Denied);
+    assert_eq!(bed.ask(Direction::Egress, &flow_of((VIP, 80), (CLIENT, 50_000), 6), ACK), Reason::Denied);
 }
 
 #[test]
@@ -150,11 +91,11 @@ fn answers_to_what_was_opened_from_here_arrive_by_their_entry() {
     }
     let mut bed = Bed::new(&servers(""));
     for (protocol, port, opening, answering) in [(6, 8080, SYN, SYN_ACK), (17, 53, 0, 0)] {
-        let request = flow((NODE, 40_000), (BACKEND, port), protocol);
+        let request = flow_of((NODE, 40_000), (BACKEND, port), protocol);
         assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), answering), Reason::Denied, "nobody asked");
         bed.leaves(&request, opening).unwrap();
         assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), answering), Reason::Established);
-        let other = flow((BACKEND, port), (NODE, 40_001), protocol);
+        let other = flow_of((BACKEND, port), (NODE, 40_001), protocol);
         assert_eq!(bed.ask(Direction::Ingress, &other, answering), Reason::Denied);
     }
 }
@@ -166,14 +107,14 @@ fn after_a_fail_over_established_tcp_goes_on() {
     }
     // This node has seen nothing of these flows: another one had them.
     let mut bed = Bed::new(&servers(""));
-    let to_server = flow((NODE, 40_000), (BACKEND, 8080), 6);
+    let to_server = flow_of((NODE, 40_000), (BACKEND, 8080), 6);
     assert_eq!(bed.ask(Direction::Ingress, &to_server.reverse(), ACK), Reason::PickedUp);
     assert_eq!(
         bed.ask(Direction::Ingress, &to_server.reverse(), SYN_ACK),
         Reason::Denied,
         "an opening is not picked up"
     );
-    let from_client = flow((CLIENT, 50_000), (VIP, 443), 6);
+    let from_client = flow_of((CLIENT, 50_000), (VIP, 443), 6);
     assert_eq!(bed.ask(Direction::Ingress, &from_client, ACK), Reason::Allowed);
     assert_eq!(bed.ask(Direction::Egress, &from_client.reverse(), ACK), Reason::Reply);
     // Without an entry: each segment is judged by itself, so tightening stops it at once (G19).
@@ -229,7 +170,7 @@ fn what_was_picked_up_under_a_rule_that_keeps_is_kept() {
         return;
     }
     let mut bed = Bed::new(&servers("existingFlows: keep"));
-    let answer = flow((BACKEND, 8080), (NODE, 40_000), 6);
+    let answer = flow_of((BACKEND, 8080), (NODE, 40_000), 6);
     assert_eq!(bed.ask(Direction::Ingress, &answer, ACK), Reason::PickedUp);
     bed.arrives(&answer, ACK);
     assert_eq!(bed.ask(Direction::Ingress, &answer, ACK), Reason::Established);
@@ -287,7 +228,7 @@ fn g19_tightening_stops_established_flows_unless_they_are_kept() {
     }
     for (existing, after) in [("", Reason::Tightened), ("existingFlows: keep", Reason::Kept)] {
         let mut bed = Bed::new(&servers(existing));
-        let request = flow((NODE, 40_000), (BACKEND, 53), 17);
+        let request = flow_of((NODE, 40_000), (BACKEND, 53), 17);
         bed.leaves(&request, 0).unwrap();
         assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established);
         // A revision that says the same changes nothing.
@@ -308,16 +249,16 @@ fn an_inbound_flood_makes_no_entries() {
     }
     let mut bed = Bed::new(&servers(""));
     // None is asked for while the flood lasts: an entry that is used is not the first to give way.
-    let opened: Vec<Flow> = (40_000..40_100).map(|port| flow((NODE, port), (BACKEND, 53), 17)).collect();
+    let opened: Vec<Flow> = (40_000..40_100).map(|port| flow_of((NODE, port), (BACKEND, 53), 17)).collect();
     opened.iter().for_each(|flow| bed.leaves(flow, 0).unwrap());
     // More than the table holds, allowed and refused ones, of both directions' ingress.
     for port in 1..=20_000 {
-        bed.arrives(&flow((CLIENT, port), (VIP, 443), 6), SYN);
-        bed.arrives(&flow((BACKEND, port), (NODE, 39_999), 17), 0);
+        bed.arrives(&flow_of((CLIENT, port), (VIP, 443), 6), SYN);
+        bed.arrives(&flow_of((BACKEND, port), (NODE, 39_999), 17), 0);
         // Bare ACKs that look like answers to what this node may open: each could be of a flow from before a fail-over.
-        bed.arrives(&flow((BACKEND, 8080), (NODE, port), 6), ACK);
+        bed.arrives(&flow_of((BACKEND, 8080), (NODE, port), 6), ACK);
     }
-    let mid_flow = flow((BACKEND, 8080), (NODE, 30_000), 6);
+    let mid_flow = flow_of((BACKEND, 8080), (NODE, 30_000), 6);
     assert_eq!(bed.ask(Direction::Ingress, &mid_flow, ACK), Reason::PickedUp);
     let there = |flow: &&Flow| bed.ask(Direction::Ingress, &flow.reverse(), 0) == Reason::Established;
     assert_eq!(opened.iter().filter(there).count(), opened.len());
@@ -331,7 +272,7 @@ fn icmp_errors_follow_the_flow_that_they_quote() {
     let mut bed = Bed::new(&servers(""));
     let error = |quoted: &Flow, to: &str| {
         // "Fragmentation needed" of a router about a packet of this node.
-        let outer = flow(("192.0.2.1", 0), (to, 3 << 8 | 4), 1);
+        let outer = flow_of(("192.0.2.1", 0), (to, 3 << 8 | 4), 1);
         let mut frame = frame_of(&outer, 0);
         frame.truncate(frame.len() - 4);
         frame.extend(&frame_of(quoted, ACK)[14..14 + 28]);
@@ -339,16 +280,16 @@ fn icmp_errors_follow_the_flow_that_they_quote() {
         frame[16..18].copy_from_slice(&total.to_be_bytes());
         frame
     };
-    let hook = Hook { ifindex: ifindex(HERE), direction: Direction::Ingress };
+    let hook = Bed::hook(Direction::Ingress);
     let mut ask = |frame: &[u8]| bed.kernel.judge(hook, frame).unwrap().reason;
-    let request = flow((NODE, 40_000), (BACKEND, 8080), 6);
+    let request = flow_of((NODE, 40_000), (BACKEND, 8080), 6);
     assert_eq!(ask(&error(&request, NODE)), Reason::Quoted);
     // Of an answer that this node sends to a client.
-    let answer = flow((VIP, 443), (CLIENT, 50_000), 6);
+    let answer = flow_of((VIP, 443), (CLIENT, 50_000), 6);
     assert_eq!(ask(&error(&answer, VIP)), Reason::Quoted);
     assert_eq!(ask(&error(&request, VIP)), Reason::Denied, "told to somebody who has not sent it");
     assert_eq!(
-        ask(&error(&flow((NODE, 40_000), (BACKEND, 22), 6), NODE)),
+        ask(&error(&flow_of((NODE, 40_000), (BACKEND, 22), 6), NODE)),
         Reason::Denied,
         "about a flow that may not be"
     );
@@ -360,11 +301,11 @@ fn refused_packets_are_told_of_within_bounds() {
         return;
     }
     let mut bed = Bed::new(&servers(""));
-    let refused = flow((CLIENT, 50_000), (VIP, 22), 6);
-    let allowed = flow((CLIENT, 50_000), (VIP, 443), 6);
+    let refused = flow_of((CLIENT, 50_000), (VIP, 22), 6);
+    let allowed = flow_of((CLIENT, 50_000), (VIP, 443), 6);
     bed.arrives(&allowed, SYN);
     bed.arrives(&refused, SYN);
-    let told = bed.kernel.flow_events(10).unwrap();
+    let told = bed.kernel.flow_events(10);
     assert_eq!(told.events.len(), 1);
     let event = told.events[0];
     assert_eq!((event.flow, event.reason, event.tcp_flags), (refused, Reason::Denied, SYN));
@@ -372,7 +313,7 @@ fn refused_packets_are_told_of_within_bounds() {
     bed.kernel.time_live(&frame_of(&refused, SYN), 20_000).unwrap();
     let mut events = 0;
     let lost = loop {
-        let told = bed.kernel.flow_events(1_000).unwrap();
+        let told = bed.kernel.flow_events(1_000);
         events += told.events.len() as u64;
         if told.events.is_empty() {
             break told.lost;
@@ -388,7 +329,7 @@ fn a_rule_goes_on_counting_when_another_changes() {
         return;
     }
     let mut bed = Bed::new(&image(""));
-    let request = flow((CLIENT, 50_000), (VIP, 443), 6);
+    let request = flow_of((CLIENT, 50_000), (VIP, 443), 6);
     for (revision, other) in [(2, servers("")), (3, image("")), (4, servers("")), (5, servers("existingFlows: keep"))] {
         bed.arrives(&request, SYN);
         activate(&mut bed.kernel, revision, &other);
@@ -404,7 +345,7 @@ fn a_rule_goes_on_counting_over_a_restart_and_the_revision_after_it() {
         return;
     }
     let mut bed = Bed::new(&image(""));
-    let (request, web) = (flow((CLIENT, 50_000), (VIP, 443), 6), "shop/ingress/web");
+    let (request, web) = (flow_of((CLIENT, 50_000), (VIP, 443), 6), "shop/ingress/web");
     bed.arrives(&request, SYN);
     bed.kernel = lab::open(&bed.lab);
     assert!(!bed.kernel.adopt(&servers("")), "another image is live");
@@ -421,24 +362,12 @@ fn a_rule_goes_on_counting_over_a_restart_and_the_revision_after_it() {
 
 /// A policy on the servers alone, by which they may be asked by UDP at 53; everything else is allowed.
 fn on_servers(mode: &str) -> Image {
-    lab::compiled(&format!(
-        "
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: servers}}
-spec: {{role: backend, addresses: [{BACKEND}/32]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: servers}}
-spec:
-  tier: application
-  mode: {mode}
-  appliesTo: {{segment: servers}}
+    let says = format!(
+        "  mode: {mode}
   ingress: [{{name: dns, action: allow, services: [{{protocol: udp, port: 53}}]}}]
-  egress: [{{name: none, action: deny}}]
-"
-    ))
+  egress: [{{name: none, action: deny}}]"
+    );
+    lab::compiled(&[segment("servers", &format!("{BACKEND}/32")), policy("servers", "servers", &says)].concat())
 }
 
 #[test]
@@ -447,12 +376,12 @@ fn switching_from_observe_to_enforce_cuts_no_reply() {
         return;
     }
     let mut bed = Bed::new(&on_servers("observe"));
-    let request = flow((NODE, 40_000), (BACKEND, 53), 17);
+    let request = flow_of((NODE, 40_000), (BACKEND, 53), 17);
     assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Observed, "nobody has asked");
     bed.leaves(&request, 0).unwrap();
     assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established, "it would be let in");
     activate(&mut bed.kernel, 2, &on_servers("enforce"));
     assert_eq!(bed.ask(Direction::Ingress, &request.reverse(), 0), Reason::Established);
-    let other = flow((NODE, 40_001), (BACKEND, 53), 17);
+    let other = flow_of((NODE, 40_001), (BACKEND, 53), 17);
     assert_eq!(bed.ask(Direction::Ingress, &other.reverse(), 0), Reason::Denied);
 }

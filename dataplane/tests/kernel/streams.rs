@@ -20,6 +20,7 @@ use rustix::{
 use crate::{
     guard::CLUSTER_PORT,
     lab::{self, HERE_V4, Lab, THERE_V4},
+    shared::policies::{policy, segment},
 };
 
 pub(crate) const ALLOWED_PORT: u16 = 9_001;
@@ -41,23 +42,11 @@ pub(crate) fn image(variant: u64) -> policy::Image {
     let others: String = (0..20 + variant % 2 * 30)
         .map(|n| format!("    - {{name: other{n}, action: deny, from: [{{cidr: 192.0.2.{n}/32}}], services: [{{protocol: tcp, port: {}}}]}}\n", n + 1))
         .collect();
-    lab::compiled(&format!(
-        "
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: here}}
-spec: {{role: vip, addresses: [{HERE_V4}/32]}}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {{name: here}}
-spec:
-  tier: application
-  appliesTo: {{segment: here}}
-  ingress:
-{others}    - {{name: hammered, action: allow, from: [{{cidr: {THERE_V4}/32}}], services: [{{protocol: udp, port: {ALLOWED_PORT}}}]}}
-"
-    ))
+    let hammered = format!(
+        "{{name: hammered, action: allow, from: [{{cidr: {THERE_V4}/32}}], services: [{{protocol: udp, port: {ALLOWED_PORT}}}]}}"
+    );
+    let says = format!("  ingress:\n{others}    - {hammered}");
+    lab::compiled(&[segment("here", &format!("{HERE_V4}/32")), policy("here", "here", &says)].concat())
 }
 
 /// What has arrived of one stream.

@@ -6,58 +6,8 @@ use policy::{Direction, Guard, Image, LocalInterface, SpoofEntry};
 
 use super::{
     members::{HERE_V4, HERE_V6, THERE_V4, THERE_V6, guard_of, member},
-    policies::compiled,
+    policies::{DENY, compiled, policy, segment},
 };
-
-/// Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the backend at tcp/8080 and udp/53.
-const POLICY: &str = "
-apiVersion: hedgerow/v1
-kind: Settings
-metadata: {name: cluster}
-spec: {defaultAction: deny}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {name: service}
-spec: {role: vip, addresses: [203.0.113.10/32, \"2001:db8:a::10/128\"]}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {name: clients}
-spec: {role: client, addresses: [198.51.100.0/24, \"2001:db8:c::/64\"]}
----
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {name: backend}
-spec: {role: backend, addresses: [10.9.0.0/24]}
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {name: service}
-spec:
-  tier: application
-  appliesTo: {segment: service}
-  ingress: [{name: web, action: allow, from: [{segment: clients}], services: [{protocol: tcp, port: 443}]}]
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {name: clients}
-spec:
-  tier: application
-  appliesTo: {segment: clients}
-  egress: [{name: web, action: allow, to: [{segment: service}], services: [{protocol: tcp, port: 443}]}]
----
-apiVersion: hedgerow/v1
-kind: Policy
-metadata: {name: backend}
-spec:
-  tier: application
-  appliesTo: {segment: backend}
-  ingress:
-    - {name: node, action: allow, from: [{cidr: 10.9.0.1/32}], services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]}
-  egress:
-    - {name: node, action: allow, to: [{cidr: 10.9.0.5/32}], services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]}
-";
 
 /// One frame and what must become of it.
 pub(crate) struct Step {
@@ -100,9 +50,38 @@ pub(crate) fn files() -> Vec<(String, Vec<Step>)> {
     files.iter().map(read).collect()
 }
 
-/// The policy of the corpus, compiled.
+/// The policy of the corpus, compiled. Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the
+/// backend at tcp/8080 and udp/53.
 pub(crate) fn image() -> Image {
-    compiled(POLICY)
+    let https = "services: [{protocol: tcp, port: 443}]";
+    let node = "services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]";
+    compiled(
+        &[
+            DENY,
+            &segment("service", "203.0.113.10/32, \"2001:db8:a::10/128\""),
+            &segment("clients", "198.51.100.0/24, \"2001:db8:c::/64\""),
+            &segment("backend", "10.9.0.0/24"),
+            &policy(
+                "service",
+                "service",
+                &format!("  ingress: [{{name: web, action: allow, from: [{{segment: clients}}], {https}}}]"),
+            ),
+            &policy(
+                "clients",
+                "clients",
+                &format!("  egress: [{{name: web, action: allow, to: [{{segment: service}}], {https}}}]"),
+            ),
+            &policy(
+                "backend",
+                "backend",
+                &format!(
+                    "  ingress: [{{name: node, action: allow, from: [{{cidr: 10.9.0.1/32}}], {node}}}]
+  egress: [{{name: node, action: allow, to: [{{cidr: 10.9.0.5/32}}], {node}}}]"
+                ),
+            ),
+        ]
+        .concat(),
+    )
 }
 
 /// The guard of the corpus: two members, and an address that lives behind another interface.

@@ -5,7 +5,7 @@
 //! channels; those of the others may differ, and for them the alarm remains.
 
 use identity::{MemberRecord, NodeId};
-use policy::{Channel, Document, Guard, GuardError, LocalInterface};
+use policy::{Channel, Diagnostic, Document, Guard, GuardError, Kind, LocalInterface};
 use raft::{NewMember, State};
 
 use super::{channels, mesh::Mesh, site::Site};
@@ -74,12 +74,26 @@ impl<'a> Capacity<'a> {
     /// Whether the channels that these documents declare fit beside those of the live revision.
     ///
     /// # Errors
-    /// They do not.
-    pub(crate) fn for_documents(&self, documents: &[Document]) -> Result<(), NoRoom> {
-        let mut agreed = channels::live(self.state);
-        agreed.extend(channels::of(documents));
+    /// They do not. The finding points at the first one past the limit, in the order in which they were written.
+    pub(crate) fn for_documents(&self, documents: &[Document]) -> Result<(), Diagnostic> {
+        let live = channels::live(self.state);
         let members: Vec<MemberRecord> = self.state.members.values().cloned().collect();
-        self.check(&agreed, &members)
+        let mut declaring: Vec<&Document> =
+            documents.iter().filter(|document| document.kind() == Kind::SyncChannel).collect();
+        declaring.sort_by_key(|document| document.written());
+        let fits = |count: usize| {
+            let declared = declaring[..count].iter().flat_map(|document| channels::of(std::slice::from_ref(*document)));
+            self.check(&live.iter().cloned().chain(declared).collect::<Vec<_>>(), &members)
+        };
+        let Err(no_room) = fits(declaring.len()) else { return Ok(()) };
+        let counts: Vec<usize> = (1..=declaring.len()).collect();
+        let before = counts.partition_point(|&count| fits(count).is_ok());
+        Err(match declaring.get(before) {
+            Some(document) => document
+                .finding(document.place(), no_room.to_string())
+                .help(format!("\"{}\" is the first channel past that; take it or another one out", document.name)),
+            None => Diagnostic::without_place("the channels in force", no_room.to_string()),
+        })
     }
 
     fn check(&self, agreed: &[Channel], members: &[MemberRecord]) -> Result<(), NoRoom> {

@@ -29,6 +29,14 @@ pub(crate) enum CompileRevisionError {
     /// The history no longer holds its documents.
     #[error("revision {0} is no longer in the history of this node; apply its documents again")]
     Forgotten(u64),
+    /// There has never been one.
+    #[error("revision {revision} does not exist; the newest is {newest}")]
+    Unknown {
+        /// What was asked for.
+        revision: u64,
+        /// What there is.
+        newest: u64,
+    },
     /// The documents do not make a policy.
     #[error("revision {revision} does not validate: {diagnostics}")]
     Invalid {
@@ -38,7 +46,7 @@ pub(crate) enum CompileRevisionError {
         diagnostics: policy::Diagnostics,
     },
     /// The policy does not fit.
-    #[error("revision {revision} does not compile: {source}")]
+    #[error("revision {revision} has no image: {source}; {}", source.advice)]
     TooLarge {
         /// The revision.
         revision: u64,
@@ -50,9 +58,14 @@ pub(crate) enum CompileRevisionError {
 /// Compiles `revision` for the members of `state`. Revision 0 is the empty policy of a new cluster.
 ///
 /// # Errors
-/// The revision is forgotten, invalid, or past a limit.
+/// The revision is unknown, forgotten, invalid, or past a limit.
 pub(crate) fn compile(state: &State, revision: u64) -> Result<Compiled, CompileRevisionError> {
-    let documents = documents(state, revision).ok_or(CompileRevisionError::Forgotten(revision))?;
+    let newest = state.revision();
+    let documents = documents(state, revision).ok_or(if revision > newest {
+        CompileRevisionError::Unknown { revision, newest }
+    } else {
+        CompileRevisionError::Forgotten(revision)
+    })?;
     let model =
         policy::validate(&documents).map_err(|diagnostics| CompileRevisionError::Invalid { revision, diagnostics })?;
     let members = routable_addresses(state);

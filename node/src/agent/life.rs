@@ -51,9 +51,6 @@ pub(crate) enum DisarmError {
     /// The order could not be kept on disk, so it would not survive a restart.
     #[error("the order cannot be kept: {0}")]
     Disk(#[from] DiskError),
-    /// The data path refused.
-    #[error("the data path refused: {0}")]
-    Dataplane(#[from] dataplane::DisarmError),
     /// The data path's thread is gone.
     #[error(transparent)]
     Gone(#[from] EnforcerGone),
@@ -115,7 +112,7 @@ impl Life {
     /// Takes up an order that stood when the process ended.
     ///
     /// # Errors
-    /// The order cannot be read, or the data path refuses.
+    /// The order cannot be read or kept, or the data path's thread is gone.
     pub(crate) async fn resume_disarm(self: &Arc<Self>) -> Result<(), DisarmError> {
         match self.site.disk.read_json::<view::Disarm>(DISARM_FILE)? {
             Some(order) if order.until_ms > now_ms() => self.disarm(order).await,
@@ -126,10 +123,10 @@ impl Life {
     /// Lets the data path pass everything until the order ends by itself.
     ///
     /// # Errors
-    /// The order cannot be kept, or the data path refuses; enforcement goes on.
+    /// The order cannot be kept, or the data path's thread is gone; enforcement goes on.
     pub(crate) async fn disarm(self: &Arc<Self>, order: view::Disarm) -> Result<(), DisarmError> {
         self.site.disk.write_json(DISARM_FILE, &order)?;
-        self.site.enforcer.run(|enforcer| enforcer.set_disarmed(true)).await??;
+        self.site.enforcer.run(|enforcer| enforcer.set_disarmed(true)).await?;
         warn!(
             reason = order.reason,
             actor = order.actor,
@@ -154,9 +151,9 @@ impl Life {
     /// Ends a disarm.
     ///
     /// # Errors
-    /// The data path refuses, or the order cannot be removed from the disk.
+    /// The data path's thread is gone, or the order cannot be removed from the disk.
     pub(crate) async fn arm(&self) -> Result<(), DisarmError> {
-        self.site.enforcer.run(|enforcer| enforcer.set_disarmed(false)).await??;
+        self.site.enforcer.run(|enforcer| enforcer.set_disarmed(false)).await?;
         self.site.disk.remove(DISARM_FILE)?;
         if self.disarmed().is_some() {
             info!("armed: this node enforces again");

@@ -99,7 +99,7 @@ pub(super) enum ClusterCommand {
         /// The word that `cluster token create` printed on a member.
         token: String,
         /// How long to wait.
-        #[arg(long, value_parser = parse_span, value_name = "TIME")]
+        #[arg(long, value_parser = parse_span, allow_negative_numbers = true, value_name = "TIME")]
         timeout: Option<Duration>,
     },
     /// Let this node leave its cluster.
@@ -118,7 +118,13 @@ pub(super) enum TokenCommand {
     /// Make a token with which one more node can join.
     Create {
         /// How long it is good for, such as 30m or 1h.
-        #[arg(long, value_parser = parse_span, default_value = "1h", value_name = "TIME")]
+        #[arg(
+            long,
+            value_parser = parse_span,
+            allow_negative_numbers = true,
+            default_value = "1h",
+            value_name = "TIME"
+        )]
         ttl: Duration,
     },
 }
@@ -126,7 +132,7 @@ pub(super) enum TokenCommand {
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Wait until the node is ready, for at most this many seconds; exit code 3 if it is not by then.
-    #[arg(long, value_parser = parse_seconds, value_name = "SECONDS")]
+    #[arg(long, value_parser = parse_seconds, allow_negative_numbers = true, value_name = "SECONDS")]
     pub(super) wait: Option<Duration>,
 }
 
@@ -136,7 +142,13 @@ pub(super) struct FlowsArgs {
     #[arg(short, long)]
     pub(super) follow: bool,
     /// How many of the latest to show.
-    #[arg(long, default_value_t = FLOWS_LIMIT_DEFAULT, value_name = "N")]
+    #[arg(
+        long,
+        value_parser = parse_count,
+        allow_negative_numbers = true,
+        default_value_t = FLOWS_LIMIT_DEFAULT,
+        value_name = "N"
+    )]
     pub(super) limit: usize,
 }
 
@@ -168,7 +180,7 @@ pub(super) enum PolicyCommand {
     /// Make a new revision with the documents of an old one.
     Rollback {
         /// The old revision.
-        #[arg(value_name = "N")]
+        #[arg(value_parser = parse_revision, allow_negative_numbers = true, value_name = "N")]
         revision: u64,
         #[command(flatten)]
         write: WriteArgs,
@@ -233,10 +245,10 @@ pub(super) struct WriteArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(super) wait: Wait,
     /// How long to wait, such as 10s.
-    #[arg(long, value_parser = parse_span, default_value = "10s", value_name = "TIME")]
+    #[arg(long, value_parser = parse_span, allow_negative_numbers = true, default_value = "10s", value_name = "TIME")]
     pub(super) timeout: Duration,
     /// Refuse unless this is the latest revision.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse_revision, allow_negative_numbers = true, value_name = "N")]
     pub(super) expect_revision: Option<u64>,
     /// Why, for the history.
     #[arg(short, long, default_value = "", value_name = "TEXT")]
@@ -249,14 +261,16 @@ pub(super) struct WriteArgs {
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     /// The source address.
+    #[arg(value_parser = parse_address)]
     pub(super) src: IpAddr,
     /// The destination address.
+    #[arg(value_parser = parse_address)]
     pub(super) dst: IpAddr,
     /// Protocol and port, such as tcp/443, icmp/8 or protocol/112.
     #[arg(value_name = "PROTO/PORT")]
     pub(super) service: FlowService,
     /// Ask this revision instead of the live one.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = parse_revision, allow_negative_numbers = true, value_name = "N")]
     pub(super) at: Option<u64>,
 }
 
@@ -266,7 +280,7 @@ pub(super) struct DisarmArgs {
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
     /// For how long, at most 4h.
-    #[arg(long = "for", value_parser = parse_span, value_name = "TIME")]
+    #[arg(long = "for", value_parser = parse_span, allow_negative_numbers = true, value_name = "TIME")]
     pub(super) duration: Duration,
 }
 
@@ -276,4 +290,18 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
         Err(_) => parse_span(text),
     }
+}
+
+fn parse_revision(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a revision; write a number that `hedgerow policy history` lists"))
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a count; write a whole number, such as 100"))
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let wrong =
+        |_| format!("`{text}` is not an address; write one such as 192.0.2.1 or 2001:db8::1 (names are not looked up)");
+    text.parse().map_err(wrong)
 }

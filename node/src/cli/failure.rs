@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// A file of documents cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}; name a file, a directory, or - for standard input", path.display())]
     Read { path: PathBuf, source: io::Error },
     /// A directory has no documents.
     #[error("{} has no *.yaml, *.yml or *.json", path.display())]

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     client::Client,
+    fit::fit,
     view::{self, Applied, RequestId, Wait},
 };
 
@@ -111,10 +112,10 @@ async fn explain(args: &ExplainArgs, client: &Client, printer: &mut Printer<'_>)
     printer.print(&client.explain(&query).await?)
 }
 
-/// Checks documents as an agent would, without one.
+/// Checks documents as an agent would, without one: by themselves, and as if the cluster had no members yet.
 fn validate(files: &FileArgs, printer: &mut Printer<'_>) -> Result<Exit, Failure> {
     let texts = read(files, printer)?;
-    let checked = policy::parse(&texts).and_then(|documents| policy::validate(&documents).map(|_| documents));
+    let checked = policy::parse(&texts).and_then(|documents| fit(&documents, &[]).map(|_| documents));
     match checked {
         Ok(documents) => printer.print(&Validated { documents: documents.len(), files: texts.len() }),
         Err(findings) => Err(Failure::Documents { findings, sources: texts }),

@@ -261,6 +261,30 @@ fn the_examples_are_in_order() {
     }
 }
 
+/// Numbers, addresses and times that are none: said in words of whoever wrote them, negative ones too.
+#[test]
+fn what_is_no_number_address_or_time_is_said_in_plain_words() {
+    let apply = ["policy", "apply", "-f", "x.yaml"];
+    for (arguments, says) in [
+        (
+            vec!["policy", "rollback", "-1"],
+            "`-1` is not a revision; write a number that `hedgerow policy history` lists",
+        ),
+        (vec!["policy", "rollback", "abc"], "`abc` is not a revision"),
+        ([&apply[..], &["--expect-revision", "-2"]].concat(), "`-2` is not a revision"),
+        ([&apply[..], &["--timeout", "-5"]].concat(), "`-5` is not a span of time; write a number and a unit"),
+        (vec!["policy", "explain", "1.2.3", "10.0.0.1", "tcp/443"], "`1.2.3` is not an address; write one such as"),
+        (vec!["flows", "--limit", "-3"], "`-3` is not a count; write a whole number"),
+        (vec!["status", "--wait", "-3"], "`-3` is not a span of time"),
+        (vec!["cluster", "token", "create", "--ttl", "-1"], "`-1` is not a span of time"),
+        (vec!["disarm", "--reason", "x", "--for", "-1"], "`-1` is not a span of time"),
+    ] {
+        let ran = offline(&arguments);
+        assert_eq!(ran.exit, Exit::Usage, "{arguments:?}");
+        assert!(ran.err.contains(says), "{arguments:?}: {}", ran.err);
+    }
+}
+
 #[test]
 fn wrong_usage_is_said() {
     for arguments in [

@@ -40,7 +40,8 @@ struct RawCluster {
     listen: Spanned<SocketAddr>,
     #[serde(default)]
     seeds: Vec<Spanned<SocketAddr>>,
-    expect: Option<Spanned<usize>>,
+    /// Of any sign and size, so that what is out of range is refused by the range.
+    expect: Option<Spanned<i64>>,
     bootstrap_secret_file: Option<PathBuf>,
 }
 
@@ -95,9 +96,30 @@ fn syntax_problem(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     let message = error.message().trim().replace('\n', ", ");
     let message = match misspelt(&message) {
         Some((written, meant)) => format!("`{written}` is not known here; did you mean `{meant}`? ({message})"),
-        None => message,
+        None => in_plain_words(&message),
     };
     Problem::at(file, text, &error.span().unwrap_or(0..0), message)
+}
+
+/// Whole numbers as serde calls them, and the largest of each.
+const WHOLE_NUMBERS: [(&str, u64); 4] =
+    [("u8", u8::MAX as u64), ("u16", u16::MAX as u64), ("u32", u32::MAX as u64), ("usize", usize::MAX as u64)];
+
+/// A sentence of serde or of the standard library without words that only a programmer knows, and with what to do.
+fn in_plain_words(message: &str) -> String {
+    if message == "invalid socket address syntax" {
+        return "this is not an address with a port; write one such as `10.77.0.1:7400` or `[2001:db8::1]:7400` \
+                (names are not looked up)"
+            .to_owned();
+    }
+    if message.starts_with("missing field") {
+        return format!("{message}; add it");
+    }
+    let number = WHOLE_NUMBERS.iter().find_map(|(name, most)| {
+        let wrong = message.strip_suffix(&format!("expected {name}"))?;
+        Some(format!("{wrong}write a whole number from 0 to {most}"))
+    });
+    number.unwrap_or_else(|| message.to_owned())
 }
 
 /// The name that was written and the nearest of those that were expected, from serde's sentence.
@@ -116,7 +138,7 @@ fn config(raw: RawConfig) -> Config {
     let cluster = ClusterConfig {
         listen: raw.cluster.listen.into_inner(),
         seeds: raw.cluster.seeds.into_iter().map(Spanned::into_inner).collect(),
-        expect: raw.cluster.expect.map(Spanned::into_inner),
+        expect: raw.cluster.expect.and_then(|expect| usize::try_from(expect.into_inner()).ok()),
         bootstrap_secret_file: raw.cluster.bootstrap_secret_file,
     };
     let interface = |raw: RawInterface| InterfaceConfig { name: raw.name.into_inner(), role: raw.role };
@@ -225,13 +247,14 @@ impl Check<'_> {
         }
     }
 
-    fn expect(&mut self, expect: &Spanned<usize>, cluster: &RawCluster) {
-        let count = *expect.get_ref();
+    fn expect(&mut self, expect: &Spanned<i64>, cluster: &RawCluster) {
+        let count = usize::try_from(*expect.get_ref()).unwrap_or(0);
         if !(1..=EXPECT_NODES_MAX).contains(&count) {
             self.wrong(
                 &expect.span(),
                 format!(
-                    "a cluster can form by itself from 1 to {EXPECT_NODES_MAX} nodes; let further nodes join by token"
+                    "a cluster can form by itself from 1 to {EXPECT_NODES_MAX} nodes, not {}; let further nodes join by token",
+                    expect.get_ref()
                 ),
             );
         }

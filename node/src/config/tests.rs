@@ -126,9 +126,27 @@ fn a_misspelt_value_is_shown_with_its_place_and_the_right_one() {
 
 #[test]
 fn what_is_missing_and_what_is_no_toml_is_said() {
-    assert!(problem("name = \"lb1\"\n").message.contains("missing field `cluster`"));
+    assert_eq!(problem("name = \"lb1\"\n").message, "missing field `cluster`; add it");
     let found = problem("name = \"lb1\n");
     assert_eq!(found.line, 1, "{found}");
+}
+
+/// Nobody has to know what a `u16` is, or what the standard library calls an address.
+#[test]
+fn values_of_a_wrong_kind_are_refused_in_plain_words() {
+    for listen in ["10.77.0.1", "lb1:7400"] {
+        let found = problem(&LEAST.replace("10.77.0.1:7400", listen));
+        assert!(found.message.starts_with("this is not an address with a port; write one such as"), "{found}");
+    }
+    let channel = |port: &str| format!("{LEAST}[[channel]]\nname = \"vrrp\"\ninterface = \"cluster\"\nport = {port}\n");
+    for (port, says) in [("99999", "integer `99999`"), ("-1", "integer `-1`"), ("\"x\"", "string \"x\"")] {
+        let message = problem(&channel(port)).message;
+        assert!(message.contains(says) && message.ends_with("write a whole number from 0 to 65535"), "{message}");
+    }
+    let timeout = problem(&format!("{LEAST}[dataplane.timeouts]\ntcp_s = -1\n"));
+    assert_eq!(timeout.message, "`tcp_s` is from 1 to 604800 seconds, not -1");
+    let expect = &problems(&LEAST.replace("[cluster]", "[cluster]\nexpect = -3"))[0];
+    assert!(expect.message.starts_with("a cluster can form by itself from 1 to 7 nodes, not -3;"), "{expect}");
 }
 
 #[test]

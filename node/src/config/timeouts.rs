@@ -15,24 +15,25 @@ pub const FRAGMENT_S: RangeInclusive<u32> = 1..=120;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTimeouts {
-    tcp_opening_s: Option<Spanned<u32>>,
-    tcp_s: Option<Spanned<u32>>,
-    tcp_closing_s: Option<Spanned<u32>>,
-    udp_opening_s: Option<Spanned<u32>>,
-    udp_s: Option<Spanned<u32>>,
-    other_s: Option<Spanned<u32>>,
-    fragment_s: Option<Spanned<u32>>,
+    tcp_opening_s: Option<Spanned<i64>>,
+    tcp_s: Option<Spanned<i64>>,
+    tcp_closing_s: Option<Spanned<i64>>,
+    udp_opening_s: Option<Spanned<i64>>,
+    udp_s: Option<Spanned<i64>>,
+    other_s: Option<Spanned<i64>>,
+    fragment_s: Option<Spanned<i64>>,
     pickup: Option<bool>,
 }
 
-/// A key, the seconds that it may say, and what was written.
-type Bounded<'a> = (&'static str, RangeInclusive<u32>, &'a Option<Spanned<u32>>);
+/// A key, the seconds that it may say, and what was written: of any sign and size, so that the answer is the range.
+type Bounded<'a> = (&'static str, RangeInclusive<u32>, &'a Option<Spanned<i64>>);
 
 impl RawTimeouts {
     /// What is wrong: where, and what to write instead.
     pub(super) fn problems(&self) -> Vec<(Range<usize>, String)> {
         let outside = |(key, range, written): Bounded<'_>| {
-            let written = written.as_ref().filter(|written| !range.contains(written.get_ref()))?;
+            let is_in = |seconds: i64| u32::try_from(seconds).is_ok_and(|seconds| range.contains(&seconds));
+            let written = written.as_ref().filter(|written| !is_in(*written.get_ref()))?;
             let (least, most) = (range.start(), range.end());
             Some((written.span(), format!("`{key}` is from {least} to {most} seconds, not {}", written.get_ref())))
         };
@@ -57,11 +58,11 @@ impl RawTimeouts {
     /// A flow that nobody has answered must not be remembered longer than one that was: a flood of those fills the table.
     fn opening_outlives(
         key: &str,
-        opening: &Option<Spanned<u32>>,
+        opening: &Option<Spanned<i64>>,
         answered_key: &str,
         answered_s: u32,
     ) -> Option<(Range<usize>, String)> {
-        let opening = opening.as_ref().filter(|opening| *opening.get_ref() > answered_s)?;
+        let opening = opening.as_ref().filter(|opening| *opening.get_ref() > answered_s.into())?;
         let message = format!(
             "`{key}` is {} s and `{answered_key}` is {answered_s} s: a flow without an answer would be remembered longer than one \
              with; make `{key}` the smaller one",
@@ -72,8 +73,9 @@ impl RawTimeouts {
 
     /// What was written, and the defaults for the rest.
     pub(super) fn timeouts(&self) -> Timeouts {
-        let or =
-            |written: &Option<Spanned<u32>>, default| written.as_ref().map_or(default, |written| *written.get_ref());
+        let or = |written: &Option<Spanned<i64>>, default| {
+            written.as_ref().and_then(|written| u32::try_from(*written.get_ref()).ok()).unwrap_or(default)
+        };
         let usual = Timeouts::default();
         Timeouts {
             tcp_opening_s: or(&self.tcp_opening_s, usual.tcp_opening_s),

@@ -74,7 +74,7 @@ pub(super) async fn create_token(
     let ttl = request.ttl_ms.map_or(TOKEN_TTL_DEFAULT, Duration::from_millis);
     if ttl.is_zero() || ttl > TOKEN_TTL_MAX {
         return Err(ApiError::invalid(format!(
-            "a token is good for more than 0 and at most {} days",
+            "a token is good for more than 0 and at most {} days, not {ttl:?}",
             TOKEN_TTL_MAX.as_secs() / (24 * 3600)
         )));
     }

@@ -1,5 +1,7 @@
 //! Documents, revisions, explanations.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
 
 use super::{
@@ -115,8 +117,9 @@ pub(super) async fn segments(
 pub(super) fn check_wait(timeout_ms: Option<u64>) -> Result<(), ApiError> {
     match timeout_ms {
         Some(wanted) if wanted == 0 || u128::from(wanted) > WAIT_MAX.as_millis() => Err(ApiError::invalid(format!(
-            "the node waits for more than 0 and at most {} s, not {wanted} ms",
-            WAIT_MAX.as_secs()
+            "the node waits for more than 0 and at most {} s, not {:?}",
+            WAIT_MAX.as_secs(),
+            Duration::from_millis(wanted)
         ))),
         _ => Ok(()),
     }

@@ -60,9 +60,8 @@ pub(super) async fn disarm(
     let duration = Duration::from_millis(request.duration_ms);
     if duration.is_zero() || duration > DISARM_MAX {
         return Err(ApiError::invalid(format!(
-            "a data path is disarmed for more than 0 and at most {} hours, not {} ms",
-            DISARM_MAX.as_secs() / 3600,
-            request.duration_ms
+            "a data path is disarmed for more than 0 and at most {} hours, not {duration:?}",
+            DISARM_MAX.as_secs() / 3600
         )));
     }
     api.peer.disarm(&actor, reason, duration).await.map(Json)

@@ -3,7 +3,7 @@
 use std::{
     fmt::Debug,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use identity::{ClusterId, Digest, NodeId, Role};
@@ -33,8 +33,8 @@ pub(crate) struct Double {
 
 impl Double {
     fn answer<T>(&self, verb: &str, asked: impl Debug, sample: T) -> Result<T, ApiError> {
-        self.calls.lock().unwrap().push(format!("{verb} {asked:?}"));
-        match self.failure.lock().unwrap().clone() {
+        locked(&self.calls).push(format!("{verb} {asked:?}"));
+        match locked(&self.failure).clone() {
             Some(failure) => Err(failure),
             None => Ok(sample),
         }
@@ -42,14 +42,19 @@ impl Double {
 
     /// The only thing that was asked.
     pub(crate) fn only_call(&self) -> String {
-        let calls = self.calls.lock().unwrap();
+        let calls = locked(&self.calls);
         assert_eq!(calls.len(), 1, "{calls:?}");
         calls[0].clone()
     }
 }
 
+/// What a mutex of the stand-in holds.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics while holding it")
+}
+
 pub(crate) fn node(number: u64) -> NodeId {
-    NodeId::new(number).unwrap()
+    NodeId::new(number).expect("tests count nodes from 1")
 }
 
 fn attested() -> view::Attested {
@@ -107,7 +112,7 @@ fn members() -> view::Members {
     let member = view::Member {
         node: node(1),
         name: "lb1".to_owned(),
-        endpoint: "10.77.0.1:7400".parse().unwrap(),
+        endpoint: ([10, 77, 0, 1], 7400).into(),
         api: None,
         state: view::MemberState::Alive,
         voter: true,
@@ -118,7 +123,7 @@ fn members() -> view::Members {
         attested: Some(attested()),
         applied_index: Some(41),
         disarmed: false,
-        addresses: vec![view::MemberAddress { role: Role::Cluster, addr: "10.77.0.1".parse().unwrap() }],
+        addresses: vec![view::MemberAddress { role: Role::Cluster, addr: [10, 77, 0, 1].into() }],
     };
     view::Members { members: vec![member] }
 }
@@ -163,10 +168,10 @@ fn flow_event() -> view::FlowEvent {
         direction: view::FlowDirection::Ingress,
         verdict: view::FlowVerdict::Drop,
         reason: "denied".to_owned(),
-        src: "198.51.100.7".parse().unwrap(),
+        src: [198, 51, 100, 7].into(),
         src_port: 50_000,
-        dst: "203.0.113.10".parse().unwrap(),
-        service: "tcp/22".parse().unwrap(),
+        dst: [203, 0, 113, 10].into(),
+        service: "tcp/22".parse().expect("a protocol and a port"),
         tcp_flags: "SYN".to_owned(),
         bytes: 74,
         ingress_rule: Some("shop-web/ingress (no rule matched)".to_owned()),
@@ -184,7 +189,7 @@ fn cluster() -> view::ClusterAnswer {
 #[async_trait]
 impl Peer for Double {
     async fn status(&self) -> Result<view::Status, ApiError> {
-        let mut polls = self.polls_until_ready.lock().unwrap();
+        let mut polls = locked(&self.polls_until_ready);
         let ready = *polls == 0;
         *polls = polls.saturating_sub(1);
         self.answer("status", (), status(ready))
@@ -232,7 +237,7 @@ impl Peer for Double {
     }
 
     async fn apply(&self, actor: &Actor, request: view::ApplyRequest) -> Result<view::ApplyAnswer, ApiError> {
-        let outcome = self.outcome.lock().unwrap().unwrap_or(view::Applied::Active);
+        let outcome = locked(&self.outcome).unwrap_or(view::Applied::Active);
         self.answer("apply", (actor, request), applied(outcome))
     }
 
@@ -329,22 +334,26 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().expect("room for a folder");
         let socket = directory.path().join("run/api.sock");
         let double = Arc::new(Double::default());
         let api = Api { peer: double.clone(), metrics: Arc::new(Metrics::new("lb1")) };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("one more thread");
         let shutdown = CancellationToken::new();
         let listener = {
             let _inside = runtime.enter();
-            UnixApi::bind(&socket).unwrap()
+            UnixApi::bind(&socket).expect("a socket in an empty folder")
         };
         let serving = runtime.spawn(listener.serve(http::router(api), shutdown.clone()));
         Self { double, socket, runtime, shutdown, serving, _directory: directory }
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::unix(&self.socket).unwrap()
+        Client::unix(&self.socket).expect("the path of a socket")
     }
 
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
@@ -352,12 +361,12 @@ impl Rig {
     }
 
     pub(crate) fn fail_with(&self, error: ApiError) {
-        *self.double.failure.lock().unwrap() = Some(error);
+        *locked(&self.double.failure) = Some(error);
     }
 
     /// Stops it, and waits until it has stopped.
     pub(crate) fn stop(self) {
         self.shutdown.cancel();
-        self.runtime.block_on(self.serving).unwrap();
+        self.runtime.block_on(self.serving).expect("the API ends when it is told to");
     }
 }

@@ -1,5 +1,7 @@
 //! Policy documents for tests.
 
+use node::view::{ApplyRequest, Source, Wait};
+
 /// A segment `web` and a policy that lets one network in; everything else to it is refused.
 pub(crate) const WEB: &str = r#"apiVersion: hedgerow/v1
 kind: Segment
@@ -25,4 +27,18 @@ pub(crate) fn segment(name: &str, address: &str) -> String {
         "apiVersion: hedgerow/v1\nkind: Segment\nmetadata: {{name: {name}}}\n\
          spec: {{role: backend, addresses: [{address}]}}\n"
     )
+}
+
+/// A request to apply one text.
+pub(crate) fn request(text: &str) -> ApplyRequest {
+    ApplyRequest {
+        sources: vec![Source { name: "test.yaml".to_owned(), text: text.to_owned() }],
+        prune: false,
+        expect_revision: None,
+        message: "a test".to_owned(),
+        dry_run: false,
+        wait: Wait::All,
+        timeout_ms: None,
+        request_id: None,
+    }
 }

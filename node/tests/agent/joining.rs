@@ -240,7 +240,10 @@ fn g0_a_node_for_which_the_guard_has_no_room_is_refused() {
     lab.agents[1].ready();
     let text: String = (0..128).map(document).collect();
     let file = lab.file("channels.yaml", &text);
-    lab.agents[0].cli(["policy", "apply", "-f", &file]).refused(1, &["guard entries and holds 32768"]);
+    // The first 63 fit, and `d63` is named in line 5 * 63 + 4.
+    let words =
+        ["guard entries and", "holds 32768", &format!("{file}:319:18"), "\"d63\" is the first channel past that"];
+    lab.agents[0].cli(["policy", "apply", "-f", &file]).refused(1, &words);
     assert_eq!(lab.agents[0].status().policy.revision, 0);
 }
 

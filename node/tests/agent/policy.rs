@@ -2,27 +2,13 @@
 
 use node::{
     client::{Client, ClientError},
-    view::{self, Applied, ApplyAnswer, ApplyRequest, ChangeKind, Consistency, ErrorKind, PolicyQuery, Source, Wait},
+    view::{self, Applied, ApplyAnswer, ApplyRequest, ChangeKind, Consistency, ErrorKind, PolicyQuery, Wait},
 };
 
 use crate::{
-    documents::{WEB, segment},
+    documents::{WEB, request, segment},
     lab::{Agent, Lab, run},
 };
-
-/// A request to apply one text.
-fn request(text: &str) -> ApplyRequest {
-    ApplyRequest {
-        sources: vec![Source { name: "test.yaml".to_owned(), text: text.to_owned() }],
-        prune: false,
-        expect_revision: None,
-        message: "a test".to_owned(),
-        dry_run: false,
-        wait: Wait::All,
-        timeout_ms: None,
-        request_id: None,
-    }
-}
 
 fn apply(agent: &Agent, request: &ApplyRequest) -> Result<ApplyAnswer, ClientError> {
     agent.ask(async |client: &Client| client.apply(request).await)
@@ -216,7 +202,9 @@ fn explain_names_the_rule_and_the_reason() {
     assert_eq!(explain("198.51.100.7", "tcp/80").verdict, view::Verdict::Deny);
     let old = agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tcp/443", "--at", "0"]).done();
     assert!(old.starts_with("allowed by revision 0"), "{old}");
-    agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tcp/443", "--at", "9"]).refused(1, &["revision 9"]);
+    agent
+        .cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tcp/443", "--at", "9"])
+        .refused(1, &["revision 9 does not exist; the newest is 1"]);
     agent.cli(["policy", "explain", "192.0.2.1", "2001:db8::10", "tcp/443"]).refused(1, &["famil"]);
     agent.cli(["policy", "explain", "192.0.2.1", "203.0.113.10", "tpc/443"]).refused(2, &["`tpc` is not a protocol"]);
 

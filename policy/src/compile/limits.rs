@@ -50,35 +50,33 @@ impl Default for CompileLimits {
     }
 }
 
-/// Why a policy has no image. Nothing was loaded; what is enforced stays.
+/// Why a policy has no image: it needs more than a table holds. Nothing was loaded; what is enforced stays.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CompileError {
-    /// More than a table holds.
-    #[error(
-        "the compiled policy needs {needed} {what} and there is room for {available}; raise `{limit}` on every node, or {advice}; nothing has changed"
-    )]
-    Limit {
-        /// The limit by name.
-        limit: &'static str,
-        /// What it counts.
-        what: &'static str,
-        /// How many the policy needs (at least, if counting them all would take too long).
-        needed: usize,
-        /// How many there may be.
-        available: usize,
-        /// How to need fewer.
-        advice: &'static str,
-    },
+#[error("the compiled policy needs at least {needed} {what}, and {available} is the limit (`{limit}`)")]
+pub struct CompileError {
+    /// The limit by name.
+    pub limit: &'static str,
+    /// What it counts.
+    pub what: &'static str,
+    /// How many the policy needs; at least, if counting them all would take too long.
+    pub needed: usize,
+    /// How many there may be.
+    pub available: usize,
+    /// How to need fewer.
+    pub advice: &'static str,
+}
+
+impl CompileError {
     /// More distinct port ranges than a 16-bit class can tell apart.
-    #[error(
-        "the rules tell {needed} classes of ports apart and {available} are possible; name fewer distinct ports and ranges; nothing has changed"
-    )]
-    PortClasses {
-        /// Classes of ports.
-        needed: usize,
-        /// How many there may be.
-        available: usize,
-    },
+    pub(super) fn port_classes(needed: usize, available: usize) -> CompileError {
+        let (what, advice) = ("classes of ports", "name fewer distinct ports and ranges");
+        CompileError { limit: "port_classes_max", what, needed, available, advice }
+    }
+
+    /// Whether what is full grows with addresses, whoever names them, more than with rules.
+    pub(super) fn is_of_addresses(&self) -> bool {
+        [TableId::Chunks, TableId::Skips, TableId::Classes].into_iter().any(|table| words(table).0 == self.limit)
+    }
 }
 
 impl CompileLimits {
@@ -119,7 +117,7 @@ impl CompileLimits {
             return Ok(());
         }
         let (limit, what, advice) = words(table);
-        Err(CompileError::Limit { limit, what, needed, available, advice })
+        Err(CompileError { limit, what, needed, available, advice })
     }
 
     pub(super) fn check_rules(&self, needed: usize) -> Result<(), CompileError> {
@@ -128,7 +126,7 @@ impl CompileLimits {
         }
         let (limit, what, advice) =
             ("rules_max", "rules (written and implied)", "merge rules that differ only in peers or services");
-        Err(CompileError::Limit { limit, what, needed, available: self.rules_max, advice })
+        Err(CompileError { limit, what, needed, available: self.rules_max, advice })
     }
 
     pub(super) fn check_tables(&self, tables: &Tables) -> Result<(), CompileError> {

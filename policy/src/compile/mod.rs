@@ -9,6 +9,7 @@
 mod addresses;
 mod assemble;
 mod displace;
+mod fit;
 mod groups;
 mod intern;
 mod kinds;
@@ -25,7 +26,10 @@ mod verdicts;
 
 use std::net::IpAddr;
 
-pub use limits::{CompileError, CompileLimits};
+pub use self::{
+    fit::fit,
+    limits::{CompileError, CompileLimits},
+};
 
 use self::{
     addresses::{Addresses, ROLES},

@@ -104,7 +104,7 @@ impl PortClasses {
         let intervals = Intervals::new(&atoms.atoms);
         let (class_of, classes) = intervals.classes();
         if classes > CLASSES_MAX {
-            return Err(CompileError::PortClasses { needed: classes, available: CLASSES_MAX });
+            return Err(CompileError::port_classes(classes, CLASSES_MAX));
         }
         let members: Vec<Vec<u32>> = (0..atoms.atoms.len()).map(|atom| intervals.classes_in(atom, &class_of)).collect();
         let narrow_max = border.unwrap_or_else(|| choose_border(&members, &atoms.uses, classes, fallbacks));

@@ -1,6 +1,7 @@
 //! The image against the reference evaluator, and what the compiler promises of its output.
 
 mod crowd;
+mod fit;
 mod limits;
 mod sound;
 
@@ -120,7 +121,7 @@ fn g18_a_policy_past_a_limit_is_refused_with_the_limit_by_name() {
         }
         *limit_of(&mut limits, table).unwrap() = needed - 1;
         let error = compile(&model, &members, &limits).unwrap_err();
-        let CompileError::Limit { limit, needed: named, available, .. } = &error else { panic!("{error}") };
+        let CompileError { limit, needed: named, available, .. } = &error;
         assert_eq!(
             (*limit, *named, *available),
             (format!("{}_max", table.name()).as_str(), needed, needed - 1),

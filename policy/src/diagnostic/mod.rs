@@ -52,7 +52,14 @@ impl Diagnostic {
         Diagnostic { file: file.to_owned(), line, column, length, message: message.into(), help: None }
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Diagnostic {
+    /// A finding about something that no text says, by what it is called.
+    pub fn without_place(what: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(what, Place::UNKNOWN, message)
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into());
         self
     }

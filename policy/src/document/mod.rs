@@ -109,16 +109,22 @@ impl Document {
     }
 
     /// A finding about a place in this document.
-    pub(crate) fn finding(&self, place: Place, message: impl Into<String>) -> Diagnostic {
+    pub fn finding(&self, place: Place, message: impl Into<String>) -> Diagnostic {
         match &self.position {
             Some(position) => Diagnostic::new(&position.file, place, message),
-            None => Diagnostic::new(&format!("{} {}", self.kind(), self.name), Place::UNKNOWN, message),
+            None => Diagnostic::without_place(&format!("{} {}", self.kind(), self.name), message),
         }
     }
 
     /// Where its name was written.
-    pub(crate) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         self.position.as_ref().map_or(Place::UNKNOWN, |position| position.place)
+    }
+
+    /// By what documents are put into the order in which they were written. Those that came from no text are first: they
+    /// were there before.
+    pub fn written(&self) -> Option<(&str, u32, u32)> {
+        self.position.as_ref().map(|position| (&*position.file, position.place.line, position.place.column))
     }
 }
 

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::channel::Channel;
 use crate::diagnostic::{Diagnostics, Findings};
-use crate::document::{Body, Document, Kind, Located, PolicySpec, SegmentSpec};
+use crate::document::{Body, Document, Kind, Located, PolicySpec, RuleSpec, SegmentSpec};
 use crate::model::limits::{DOCUMENTS_MAX, LIMITS_MAX, RULES_MAX};
 use crate::model::{Model, Policy, Segment, Service, Settings};
 
@@ -30,8 +30,14 @@ pub fn validate(documents: &[Document]) -> Result<Model, Diagnostics> {
     findings.unless_any(|| Model { segments, policies, settings, channels })
 }
 
+/// Points at the first document for which there is no room.
 fn check_count(documents: &[Document], findings: &mut Findings) {
-    if let Some(first) = documents.get(DOCUMENTS_MAX) {
+    if documents.len() <= DOCUMENTS_MAX {
+        return;
+    }
+    let mut written: Vec<&Document> = documents.iter().collect();
+    written.sort_by_key(|document| document.written());
+    if let Some(first) = written.get(DOCUMENTS_MAX) {
         let message = format!("there are {} documents, and {DOCUMENTS_MAX} is the limit", documents.len());
         findings.push(first.finding(first.place(), message).help("put several networks or rules into one document"));
     }
@@ -71,6 +77,8 @@ fn segments(documents: &[Document]) -> Vec<Segment> {
         })
         .collect();
     segments.sort_by(|a, b| a.name.cmp(&b.name));
+    // Of two of one name, which is a finding, the first is meant: otherwise what refers to it would be one more.
+    segments.dedup_by(|later, first| later.name == first.name);
     segments
 }
 
@@ -91,7 +99,7 @@ fn segment(document: &Document, spec: &SegmentSpec) -> Segment {
 }
 
 /// Networks without their places, sorted, each once.
-fn sorted(networks: &[Located<IpNet>]) -> Vec<IpNet> {
+pub(crate) fn sorted(networks: &[Located<IpNet>]) -> Vec<IpNet> {
     let mut networks: Vec<IpNet> = networks.iter().map(|network| network.value).collect();
     networks.sort();
     networks.dedup();
@@ -106,37 +114,32 @@ fn policies(documents: &[Document], segments: &[Segment], findings: &mut Finding
             _ => None,
         })
         .collect();
-    let mut rules = 0;
-    for (document, spec) in &written {
-        let before = rules;
-        rules += spec.ingress.iter().chain(&spec.egress).map(Vec::len).sum::<usize>();
-        if before <= RULES_MAX && rules > RULES_MAX {
-            let message = format!("with this policy there are {rules} rules, and {RULES_MAX} is the limit");
-            findings.push(document.finding(document.place(), message).help("let segments stand for many addresses"));
-        }
-    }
-    check_limits(&written, findings);
+    check_rules(&written, findings);
     let mut policies: Vec<Policy> =
         written.iter().filter_map(|(document, spec)| policy::resolve(document, spec, segments, findings)).collect();
     policies.sort_by(|a, b| (a.tier, a.order, &a.name).cmp(&(b.tier, b.order, &b.name)));
     policies
 }
 
-/// Points at the first rule with limits for which there is no room.
-fn check_limits(written: &[(&Document, &PolicySpec)], findings: &mut Findings) {
-    let rules = written.iter().flat_map(|(document, spec)| {
-        let rules = spec.ingress.iter().chain(&spec.egress).flatten();
-        rules.filter(|rule| rule.limits.is_some()).map(move |rule| (document, rule))
-    });
-    let mut past = rules.skip(LIMITS_MAX).peekable();
-    let Some(&(document, rule)) = past.peek() else { return };
-    let message = format!(
-        "{} rules have limits, and {LIMITS_MAX} is the limit; \"{}\" is the first above it",
-        LIMITS_MAX + past.count(),
-        rule.name.value
-    );
+/// Points at the first rule, and at the first one with limits, for which there is no room.
+fn check_rules(policies: &[(&Document, &PolicySpec)], findings: &mut Findings) {
+    let mut written = policies.to_vec();
+    written.sort_by_key(|(document, _)| document.written());
+    let rules = || {
+        written.iter().flat_map(|(document, spec)| {
+            spec.ingress.iter().chain(&spec.egress).flatten().map(move |rule| (*document, rule))
+        })
+    };
+    let mut check = |rules: &mut dyn Iterator<Item = (&Document, &RuleSpec)>, what: &str, most: usize, help: &str| {
+        let Some((document, rule)) = rules.nth(most) else { return };
+        let count = most + 1 + rules.count();
+        let name = &rule.name;
+        let message = format!("{count} {what}, and {most} is the limit; \"{}\" is the first above it", name.value);
+        findings.push(document.finding(name.place, message).help(help));
+    };
+    check(&mut rules(), "rules are written", RULES_MAX, "let segments stand for many addresses");
     let help = "merge rules that differ only in peers or services, or take `limits` out of some";
-    findings.push(document.finding(rule.name.place, message).help(help));
+    check(&mut rules().filter(|(_, rule)| rule.limits.is_some()), "rules have limits", LIMITS_MAX, help);
 }
 
 fn settings(documents: &[Document]) -> Settings {

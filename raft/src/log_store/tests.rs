@@ -1,6 +1,9 @@
 //! The store against openraft's suite, against crashes and against damage.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use identity::NodeId;
 use openraft::{
@@ -9,6 +12,7 @@ use openraft::{
     testing::log::{StoreBuilder, Suite},
 };
 use redb::ReadableTable;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::{LogStore, OpenError, open, tables::ENTRIES};
@@ -76,8 +80,8 @@ fn damage_of(result: Result<LogStore, OpenError>) -> String {
 
 struct Builder;
 
-impl StoreBuilder<C, LogStore, Machine, tempfile::TempDir> for Builder {
-    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<C>> {
+impl StoreBuilder<C, LogStore, Machine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<C>> {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), me()).unwrap();
         let (publish, _) = watch::channel(Arc::new(State::default()));
@@ -214,6 +218,25 @@ async fn a_log_that_lost_its_end_is_noticed() {
     assert!(damage_of(open(dir.path(), me())).contains("the file is gone"));
 }
 
+/// A store of twenty entries that has been closed.
+struct Closed {
+    dir: TempDir,
+    watermark: PathBuf,
+    /// The bytes of the file.
+    whole: Vec<u8>,
+    /// What it holds.
+    expected: Vec<String>,
+}
+
+async fn closed() -> Closed {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = filled(dir.path(), 0..20).await;
+    let expected = all(&mut store).await;
+    close(store).await;
+    let whole = std::fs::read(dir.path().join("raft.redb")).unwrap();
+    Closed { watermark: dir.path().join("raft.watermark"), dir, whole, expected }
+}
+
 /// Opens a store of these bytes, and says whether it is exactly the one expected.
 async fn opens_as(bytes: &[u8], watermark: &Path, expected: &[String]) -> Result<bool, OpenError> {
     let copy = tempfile::tempdir().unwrap();
@@ -226,12 +249,7 @@ async fn opens_as(bytes: &[u8], watermark: &Path, expected: &[String]) -> Result
 // G7: whatever byte of the file rots, the node either refuses to start or has exactly what it had.
 #[tokio::test]
 async fn a_rotten_byte_never_changes_the_log() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = filled(dir.path(), 0..20).await;
-    let expected = all(&mut store).await;
-    close(store).await;
-    let (file, watermark) = (dir.path().join("raft.redb"), dir.path().join("raft.watermark"));
-    let whole = std::fs::read(&file).unwrap();
+    let Closed { dir: _dir, watermark, whole, expected } = closed().await;
     let used: Vec<usize> = (0..whole.len()).filter(|place| whole[*place] != 0).collect();
     for step in 0..80 {
         let place = used[step * used.len() / 80];
@@ -246,12 +264,7 @@ async fn a_rotten_byte_never_changes_the_log() {
 // G7: the same where it hurts: one bit of an entry or of the vote, in every copy that the file has of it.
 #[tokio::test]
 async fn a_rotten_bit_of_an_entry_or_vote_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = filled(dir.path(), 0..20).await;
-    let expected = all(&mut store).await;
-    close(store).await;
-    let (file, watermark) = (dir.path().join("raft.redb"), dir.path().join("raft.watermark"));
-    let whole = std::fs::read(&file).unwrap();
+    let Closed { dir: _dir, watermark, whole, expected } = closed().await;
     let entry = crate::codec::encode(&entry(3, 11)).unwrap();
     let vote = super::tables::seal_value(super::tables::VOTE, &vote(3)).unwrap();
     for needle in [entry, vote] {

@@ -40,8 +40,7 @@ pub(super) async fn snapshot(life: &Life) -> Result<view::MetricsSnapshot, ApiEr
 }
 
 async fn count(life: &Life, snapshot: &mut view::MetricsSnapshot) -> Result<(), ApiError> {
-    let counted = life.site.enforcer.run(|enforcer| enforcer.counters()).await.map_err(ApiError::internal)?;
-    let counters = counted.map_err(ApiError::internal)?;
+    let counters = life.site.enforcer.run(|enforcer| enforcer.counters()).await.map_err(ApiError::internal)?;
     snapshot.reasons = reasons(&counters);
     let live = life.mesh().and_then(|mesh| {
         let enforcement = mesh.enforcement.borrow();

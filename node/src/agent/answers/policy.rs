@@ -6,7 +6,12 @@ use policy::{Document, Model, SourceText, model::Scope};
 use raft::State;
 
 use super::{READ_WITHIN, failure};
-use crate::{agent::mesh::Mesh, peer::ApiError, view};
+use crate::{
+    agent::{compiled, mesh::Mesh},
+    fit::fit,
+    peer::ApiError,
+    view,
+};
 
 /// The state as fresh as asked for, and the log index at which it was taken (G3).
 pub(super) async fn state(mesh: &Mesh, consistency: view::Consistency) -> Result<(Arc<State>, u64), ApiError> {
@@ -63,7 +68,7 @@ pub(super) async fn segments(mesh: &Mesh, consistency: view::Consistency) -> Res
         services: Vec::new(),
         policies: Vec::new(),
     };
-    let members = crate::agent::compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
+    let members = compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
     let mut segments =
         vec![built_in("any", vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]), built_in("members", members)];
     segments.extend(model.segments.iter().enumerate().map(|(index, segment)| as_view(&model, index, segment)));
@@ -90,8 +95,8 @@ fn as_view(model: &Model, index: usize, segment: &policy::model::Segment) -> vie
 pub(super) async fn diff(mesh: &Mesh, request: &view::DiffRequest) -> Result<view::DiffAnswer, ApiError> {
     let (state, _) = state(mesh, request.consistency).await?;
     let given = parse(&request.sources)?;
-    let merged = merge(&state.documents, given, request.prune);
-    policy::validate(&merged).map_err(|diagnostics| findings(&diagnostics))?;
+    let merged = policy::merge(&state.documents, &given, request.prune);
+    let merged = check(&state, merged).await?;
     Ok(view::DiffAnswer { revision: state.revision(), changes: changes(&state.documents, &merged) })
 }
 
@@ -102,17 +107,16 @@ pub(super) fn parse(sources: &[view::Source]) -> Result<Vec<Document>, ApiError>
     policy::parse(&texts).map_err(|diagnostics| findings(&diagnostics))
 }
 
-pub(super) fn findings(diagnostics: &policy::Diagnostics) -> ApiError {
-    ApiError::findings(diagnostics.0.iter().cloned().map(view::Finding::from).collect())
+/// Refuses what would not validate or not fit, with positions, before anything is proposed.
+pub(super) async fn check(base: &State, documents: Vec<Document>) -> Result<Vec<Document>, ApiError> {
+    let members = compiled::routable_addresses(base);
+    let judging = tokio::task::spawn_blocking(move || fit(&documents, &members).map(|_| documents));
+    let judged = judging.await.map_err(ApiError::internal)?;
+    judged.map_err(|diagnostics| findings(&diagnostics))
 }
 
-/// What the policy would be: a document replaces the one of its kind and name; the others stay, unless pruned.
-pub(super) fn merge(base: &[Document], given: Vec<Document>, prune: bool) -> Vec<Document> {
-    let replaced = |old: &&Document| !given.iter().any(|new| (new.kind(), &new.name) == (old.kind(), &old.name));
-    let mut merged: Vec<Document> = if prune { Vec::new() } else { base.iter().filter(replaced).cloned().collect() };
-    merged.extend(given);
-    merged.sort_by(|one, other| (one.kind(), &one.name).cmp(&(other.kind(), &other.name)));
-    merged
+pub(super) fn findings(diagnostics: &policy::Diagnostics) -> ApiError {
+    ApiError::findings(diagnostics.0.iter().cloned().map(view::Finding::from).collect())
 }
 
 /// What changes from one set of documents to another.

@@ -1,9 +1,6 @@
 //! From documents to an enforced revision: validate, commit, wait until the members enforce it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use identity::NodeId;
 use policy::Document;
@@ -63,8 +60,8 @@ pub(super) async fn apply(
     let mut changes = Vec::new();
     if !is_repeated {
         expect(&base, request.expect_revision)?;
-        let merged = documents::merge(&base.documents, given.clone(), request.prune);
-        check(&base, &merged).await?;
+        let merged = policy::merge(&base.documents, &given, request.prune);
+        let merged = documents::check(&base, merged).await?;
         check_capacity(site, mesh, &base, &merged)?;
         changes = documents::changes(&base.documents, &merged);
     }
@@ -94,7 +91,9 @@ pub(super) async fn rollback(
     let mut changes = Vec::new();
     if base.answered(request_id).is_none() {
         expect(&base, request.expect_revision)?;
+        // What is not there the log refuses. What fitted once may not fit any more: there may be more members.
         let target = compiled::documents(&base, request.to).unwrap_or_default();
+        let target = documents::check(&base, target).await?;
         check_capacity(site, mesh, &base, &target)?;
         changes = documents::changes(&base.documents, &target);
     }
@@ -119,20 +118,11 @@ fn expect(state: &State, expected: Option<u64>) -> Result<(), ApiError> {
     }
 }
 
-/// Refuses what would not validate or not fit, with positions, before anything is proposed.
-async fn check(base: &Arc<State>, merged: &[Document]) -> Result<(), ApiError> {
-    let model = policy::validate(merged).map_err(|diagnostics| documents::findings(&diagnostics))?;
-    let members = compiled::routable_addresses(base);
-    let compiling = move || policy::compile(&model, &members, &policy::CompileLimits::default()).map(drop);
-    let compiled = tokio::task::spawn_blocking(compiling).await.map_err(ApiError::internal)?;
-    compiled.map_err(|error| ApiError::invalid(error.to_string()))
-}
-
 /// Refuses channels that the guard of this node has no room for.
 fn check_capacity(site: &Site, mesh: &Mesh, base: &State, documents: &[Document]) -> Result<(), ApiError> {
     let in_force = mesh.enforcement.borrow().guard.clone();
     let fits = Capacity::new(site, mesh, base, &in_force).for_documents(documents);
-    fits.map_err(|error| ApiError::invalid(error.to_string()))
+    fits.map_err(|finding| documents::findings(&policy::Diagnostics(vec![finding])))
 }
 
 fn unwritten(

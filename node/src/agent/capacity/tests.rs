@@ -99,8 +99,18 @@ fn g0_a_channel_that_does_not_fit_is_not_proposed() {
     };
     judged(&state, |capacity| {
         assert_eq!(capacity.for_documents(&udp(20_000)), Ok(()));
-        let error = capacity.for_documents(&[udp(20_000), udp(30_000)].concat()).unwrap_err().to_string();
+        let error = capacity.for_documents(&[udp(30_000), udp(20_000)].concat()).unwrap_err().to_string();
+        assert!(error.starts_with("test.yaml:3:18: n1 could not keep every sync flow open"), "{error}");
         assert!(error.contains("declare fewer channels"), "{error}");
+        let help = "(\"udp-20000\" is the first channel past that; take it or another one out)";
+        assert!(error.ends_with(help), "{error}");
+        // What the log has was there before, whatever its name, and is named if it alone is too much.
+        let mut logged = [udp(30_000), udp(30_100)].concat();
+        logged.iter_mut().for_each(|document| document.position = None);
+        let error = capacity.for_documents(&logged).unwrap_err().to_string();
+        assert!(error.starts_with("SyncChannel udp-30100: n1 could not"), "{error}");
+        let error = capacity.for_documents(&[udp(20_000), logged[..1].to_vec()].concat()).unwrap_err().to_string();
+        assert!(error.starts_with("test.yaml:3:18: "), "{error}");
         assert_eq!(capacity.for_documents(&[]), Ok(()));
     });
 }

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Clock, FlowLog};
 use crate::agent::{
@@ -26,36 +25,27 @@ const BATCHES_MAX: usize = 8;
 pub(crate) async fn drain(log: Arc<FlowLog>, enforcer: EnforcerHandle, stop: CancellationToken) {
     let mut every = interval(DRAIN_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut complained = false;
     loop {
         tokio::select! {
             _ = every.tick() => {}
             () = stop.cancelled() => return,
         }
-        match round(&log, &enforcer).await {
-            Ok(Ok(())) => complained = false,
-            Ok(Err(error)) if !std::mem::replace(&mut complained, true) => {
-                warn!(%error, "flow events cannot be taken; tried again, packets are judged all the same");
-            }
-            Ok(Err(_)) => {}
-            Err(EnforcerGone) => return,
+        if let Err(EnforcerGone) = round(&log, &enforcer).await {
+            return;
         }
     }
 }
 
-async fn round(log: &FlowLog, enforcer: &EnforcerHandle) -> Result<Result<(), dataplane::EventsError>, EnforcerGone> {
+async fn round(log: &FlowLog, enforcer: &EnforcerHandle) -> Result<(), EnforcerGone> {
     for _ in 0..BATCHES_MAX {
-        let taken = match enforcer.run(|enforcer| enforcer.flow_events(BATCH_EVENTS_MAX)).await? {
-            Ok(taken) => taken,
-            Err(error) => return Ok(Err(error)),
-        };
+        let taken = enforcer.run(|enforcer| enforcer.flow_events(BATCH_EVENTS_MAX)).await?;
         let is_all = taken.events.len() < BATCH_EVENTS_MAX;
         log.keep(taken, now());
         if is_all {
             break;
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 fn now() -> Clock {

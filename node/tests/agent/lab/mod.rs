@@ -123,6 +123,13 @@ impl Lab {
         path.display().to_string()
     }
 
+    /// A new folder in that of the test.
+    pub(crate) fn dir(&self, name: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path.display().to_string()
+    }
+
     /// Waits until every running node enforces `revision`, with the same digest on all of them (G5).
     pub(crate) fn enforced(&self, revision: u64) {
         eventually(&format!("revision {revision} enforced everywhere with one digest"), || {

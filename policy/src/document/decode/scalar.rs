@@ -105,9 +105,10 @@ impl Decoder<'_> {
         let Value::List(items) = &node.value else {
             return self.unexpected(node, what, "a list");
         };
-        if items.len() > most {
-            let message = format!("{what} has {} entries, and {most} is the limit", items.len());
-            self.report(node.place, message, "let segments stand for many addresses, or use several documents");
+        if let Some(first) = items.get(most) {
+            let message =
+                format!("{what} has {} entries, and {most} is the limit; this is the first past it", items.len());
+            self.report(first.place, message, "let segments stand for many addresses, or use several documents");
             return None;
         }
         Some(items)

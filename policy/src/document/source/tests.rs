@@ -72,7 +72,12 @@ fn what_is_no_yaml_is_refused_where_it_stops_being_it() {
     let found = refused("apiVersion: hedgerow/v1\nkind: [Segment\nspec: {}\n");
     assert!(found.starts_with("p.yaml:3:"), "{found}");
     let found = refused("a: 1\n\tb: 2\n");
-    assert!(found.starts_with("p.yaml:1:4: while scanning a plain scalar, found a tab"), "{found}");
+    let says = "p.yaml:1:4: this cannot be read as YAML or JSON: while scanning a plain scalar, found a tab (look here";
+    assert!(found.starts_with(says), "{found}");
+    for (text, place) in [("a: {b: 1\nc", "1:4"), ("a:\n\t- b", "2:2"), ("\"abc", "1:1"), ("a: b: c", "1:5")] {
+        let found = refused(text);
+        assert!(found.starts_with(&format!("p.yaml:{place}: ")) && found.ends_with("does not match)"), "{found}");
+    }
 }
 
 #[test]
@@ -299,8 +304,17 @@ fn g15_alias_bombs_and_depth_are_refused() {
     }
     assert!(read(&bomb).is_err());
     for deep in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
-        assert!(read(&deep).is_err());
+        let found = refused(&deep);
+        assert!(found.contains("nested more than 16 deep, which is the limit"), "{found}");
     }
+    let found = refused(&"--- 1\n".repeat(DOCUMENTS_MAX + 2));
+    assert!(found.starts_with("p.yaml:20002:1: the text has more documents than 20000"), "{found}");
+    let found = refused(&format!("[{}]", "a,".repeat(NODES_MAX + 1)));
+    assert!(found.contains("the text has more values than 2000000, which is the limit (use several files"), "{found}");
+    let texts = ["a.yaml", "b.yaml", "c.yaml"]
+        .map(|name| SourceText { name: name.to_owned(), text: " ".repeat(SOURCE_BYTES_MAX / 2) });
+    let found = parse(&texts).unwrap_err().to_string();
+    assert!(found.starts_with("c.yaml:1:1: the documents are 50331648 bytes long together"), "{found}");
 }
 
 #[test]
