@@ -152,8 +152,8 @@ fn after_a_fail_over_answers_wait_for_the_next_question() {
         return;
     }
     let mut bed = Bed::new(&questions());
-    let echo = |src: &str, dst: &str, kind: u16| flow((src, 0), (dst, kind << 8), 1);
-    let asked = flow((CLIENT, 40_000), (BACKEND, 53), 17);
+    let echo = |src: &str, dst: &str, kind: u16| flow_of((src, 0), (dst, kind << 8), 1);
+    let asked = flow_of((CLIENT, 40_000), (BACKEND, 53), 17);
     let cases = [(asked, asked.reverse()), (echo(CLIENT, BACKEND, 8), echo(BACKEND, CLIENT, 0))];
     for (question, answer) in cases {
         assert_eq!(bed.ask(Direction::Ingress, &answer, 0), Reason::Denied, "asked through another node: {answer:?}");
@@ -202,8 +202,8 @@ fn g19_a_policy_that_says_both_directions_leaves_no_refused_flow_alive() {
     if lab::skipped() {
         return;
     }
-    let call = flow((CLIENT, 40_000), (NODE, 443), 6);
-    let datagram = flow((NODE, 40_000), (CLIENT, 53), 17);
+    let call = flow_of((CLIENT, 40_000), (NODE, 443), 6);
+    let datagram = flow_of((NODE, 40_000), (CLIENT, 53), 17);
     for (sections, segment, sent) in [
         ("ingress: []", Reason::PickedUp, Reason::Allowed),
         ("egress: []", Reason::Allowed, Reason::Reply),
