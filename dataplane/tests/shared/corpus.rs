@@ -9,7 +9,8 @@ use super::{
     policies::compiled,
 };
 
-/// Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the backend at tcp/8080 and udp/53.
+/// Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the backend at tcp/8080,
+/// tcp/32767-32768 and udp/53.
 const POLICY: &str = "
 apiVersion: hedgerow/v1
 kind: Settings
@@ -54,9 +55,15 @@ spec:
   tier: application
   appliesTo: {segment: backend}
   ingress:
-    - {name: node, action: allow, from: [{cidr: 10.9.0.1/32}], services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]}
+    - name: node
+      action: allow
+      from: [{cidr: 10.9.0.1/32}]
+      services: [{protocol: tcp, port: 8080}, {protocol: tcp, portRange: 32767-32768}, {protocol: udp, port: 53}]
   egress:
-    - {name: node, action: allow, to: [{cidr: 10.9.0.5/32}], services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]}
+    - name: node
+      action: allow
+      to: [{cidr: 10.9.0.5/32}]
+      services: [{protocol: tcp, port: 8080}, {protocol: tcp, portRange: 32767-32768}, {protocol: udp, port: 53}]
 ";
 
 /// One frame and what must become of it.
