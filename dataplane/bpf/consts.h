@@ -35,6 +35,9 @@
 #define HR_TCP_JUDGED (HR_TCP_FIN | HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)
 #define HR_TCP_SOUND 0x00370034u
 
+/* Where ephemeral ports begin: those of clients (the first of Linux's net.ipv4.ip_local_port_range). */
+#define HR_EPHEMERAL_PORT_FIRST 32768
+
 /* IPv6 extension headers walked before the transport header. */
 #define HR_EXTENSIONS_MAX 6
 #define HR_VLAN_TAGS_MAX 2

@@ -126,7 +126,7 @@ static __always_inline u32 hr_plainly_known(const struct hr_frame *f, u32 genera
     flow = bpf_map_lookup_elem(&hr_flows4, &key);
     if (flow)
         return hr_plainly_established(f, generation, p, flow, found);
-    return f->hook == HR_INGRESS && p->protocol == HR_TCP && hr_pickup_on() ? HR_NONE : HR_DENIED;
+    return hr_may_pick_up(p, f->hook) ? HR_NONE : HR_DENIED;
 }
 
 /* The reason of a packet that is classified. HR_NONE: look closer, also where an event has to be told. */

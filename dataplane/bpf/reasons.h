@@ -18,7 +18,7 @@ enum hr_reason {
     HR_OBSERVED = 8,          /* passes only because a policy is in observe mode */
     HR_REPLY = 9,             /* leaves as the answer to an allowed inbound flow */
     HR_ESTABLISHED = 10,      /* answer to a flow that this node opened or forwarded */
-    HR_PICKED_UP = 11,        /* mid-flow segment whose reversed tuple is allowed */
+    HR_PICKED_UP = 11,        /* mid-flow segment like an answer, whose reversed tuple is allowed */
     HR_KEPT = 12,             /* flow of a rule with `existingFlows: keep` */
     HR_QUOTED = 13,           /* ICMP error about a flow that may pass */
     HR_FRAGMENT_FOLLOWS = 14, /* later fragment of a first fragment that passed */

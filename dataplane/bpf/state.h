@@ -114,10 +114,14 @@ static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr
     return tick - flow->seen <= limit;
 }
 
-static __always_inline bool hr_pickup_on(void) {
+/* Whether a refused packet passes in mid-flow if its reversed tuple may (5c). Only what looks like the answer to a
+ * connection that was opened from here: what comes to a service has to be allowed itself, or a policy that says who
+ * comes in, and nothing of what goes out, would not end what it refuses (G19, ADR 0021). */
+static __always_inline bool hr_may_pick_up(const struct hr_packet *p, u8 hook) {
     const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
 
-    return t->pickup;
+    return hook == HR_INGRESS && p->protocol == HR_TCP && !(p->flags & HR_TCP_SYN) &&
+           p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST && t->pickup;
 }
 
 static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {
@@ -233,7 +237,7 @@ static __always_inline u32 hr_ask_state(const struct hr_way *way, const struct h
     reason = hr_by_entry(way, p, found);
     if (reason)
         return reason;
-    if (way->hook == HR_INGRESS && p->protocol == HR_TCP && !(p->flags & HR_TCP_SYN) && hr_pickup_on())
+    if (hr_may_pick_up(p, way->hook))
         return hr_by_reverse(way, p, found);
     return HR_NONE;
 }

@@ -146,7 +146,7 @@ struct hr_source_key {
 /* Idle times after which an entry is no longer believed, in ticks. */
 struct hr_timeouts {
     u32 tcp_opening, tcp, tcp_closing, udp_opening, udp, other, fragment;
-    u32 pickup; /* not 0: mid-flow TCP segments may make entries */
+    u32 pickup; /* not 0: mid-flow TCP segments may pass by their reversed tuple */
 };
 
 struct hr_fragment_key {

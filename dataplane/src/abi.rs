@@ -12,6 +12,8 @@ pub(crate) const REASONS: usize = 64;
 pub(crate) const HOOKS: usize = 2;
 /// 64-bit words of each of the guard's gates.
 pub(crate) const GATE_WORDS: usize = 65_536 / 64;
+/// Where ephemeral ports begin: those of clients (the first of Linux's `net.ipv4.ip_local_port_range`).
+pub(crate) const EPHEMERAL_PORT_FIRST: u16 = 32_768;
 
 macro_rules! shared {
     ($($(#[$doc:meta])* struct $name:ident = $c:literal { $($field:ident: $ty:ty,)* })*) => {

@@ -1,8 +1,8 @@
-//! The structs here against those of the object file.
+//! The structs here against those of the object file, and a number against that of the header.
 
 use std::collections::BTreeMap;
 
-use super::layouts;
+use super::{EPHEMERAL_PORT_FIRST, layouts};
 use crate::btf::Btf;
 
 #[test]
@@ -16,4 +16,10 @@ fn structs_are_those_of_the_object() {
         }
         assert_eq!(fields.len(), fields_there.len(), "{name} has {fields_there:?} in the object");
     }
+}
+
+#[test]
+fn ephemeral_ports_begin_where_the_programs_say() {
+    let header = include_str!("../bpf/consts.h");
+    assert!(header.contains(&format!("#define HR_EPHEMERAL_PORT_FIRST {EPHEMERAL_PORT_FIRST}\n")));
 }

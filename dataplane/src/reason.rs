@@ -49,7 +49,7 @@ reasons! {
     Observed = 8, "observed", "Passes only because a policy is in observe mode.";
     Reply = 9, "reply", "Leaves as the answer to an allowed inbound flow.";
     Established = 10, "established", "Answer to a flow that this node opened or forwarded.";
-    PickedUp = 11, "picked-up", "Mid-flow segment whose reversed tuple is allowed.";
+    PickedUp = 11, "picked-up", "Mid-flow segment that looks like an answer and whose reversed tuple is allowed.";
     Kept = 12, "kept", "Flow of a rule with `existingFlows: keep`.";
     Quoted = 13, "quoted", "ICMP error about a flow that may pass.";
     FragmentFollows = 14, "fragment-follows", "Later fragment of a first fragment that passed.";

@@ -10,3 +10,4 @@ mod hooks;
 mod laboratory;
 mod observe;
 mod scene;
+mod tightened;

@@ -10,6 +10,7 @@ use policy::{
 
 use self::room::{Room, counts_flows};
 use crate::{
+    abi::EPHEMERAL_PORT_FIRST,
     enforcer::{Hook, Judgement},
     reason::Reason,
     userspace::{
@@ -169,8 +170,7 @@ impl Way<'_> {
         if let Some(answer) = self.by_entry(image, packet) {
             return Some(answer);
         }
-        let mid_flow = packet.protocol == TCP && packet.flags & SYN == 0;
-        if self.hook.direction == Direction::Ingress && mid_flow && self.world.timeouts.pickup {
+        if self.hook.direction == Direction::Ingress && may_be_picked_up(packet) && self.world.timeouts.pickup {
             let rules = by_reverse(image, packet, observed)?;
             if classify(image, packet, true).keep() {
                 self.keep_picked_up(packet, rules);
@@ -324,6 +324,15 @@ fn enough(found: &Found, observed: bool) -> bool {
 fn by_reverse(image: &Image, packet: &Packet, observed: bool) -> Option<(u32, u32)> {
     let found = classify(image, packet, true);
     enough(&found, observed).then(|| rules_of(&found))
+}
+
+/// Whether this looks like a segment in the middle of a connection that was opened from here. What comes to a service does not: it has
+/// to be allowed itself (G19).
+fn may_be_picked_up(packet: &Packet) -> bool {
+    packet.protocol == TCP
+        && packet.flags & SYN == 0
+        && packet.src_port < EPHEMERAL_PORT_FIRST
+        && packet.dst_port >= EPHEMERAL_PORT_FIRST
 }
 
 fn opens(packet: &Packet, direction: Direction, keep: bool) -> bool {

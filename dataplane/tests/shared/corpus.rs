@@ -51,10 +51,11 @@ pub(crate) fn files() -> Vec<(String, Vec<Step>)> {
 }
 
 /// The policy of the corpus, compiled. Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the
-/// backend at tcp/8080 and udp/53.
+/// backend at tcp/8080, tcp/32767-32768 and udp/53.
 pub(crate) fn image() -> Image {
     let https = "services: [{protocol: tcp, port: 443}]";
-    let node = "services: [{protocol: tcp, port: 8080}, {protocol: udp, port: 53}]";
+    let node =
+        "services: [{protocol: tcp, port: 8080}, {protocol: tcp, portRange: 32767-32768}, {protocol: udp, port: 53}]";
     compiled(
         &[
             DENY,
