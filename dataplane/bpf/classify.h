@@ -251,22 +251,28 @@ static __always_inline struct hr_ends hr_ends_of(const struct hr_half *half, con
     };
 }
 
-/* Classifies the tuple of a packet between these ends, or the reversed one. */
-static __always_inline void hr_classify_ends(const struct hr_half *half, const struct hr_ends *ends,
-                                             const struct hr_packet *p, bool reversed, struct hr_found *found) {
+/* Where class and group of a packet's port are, or of the port of one that goes the other way. */
+static __always_inline u32 *hr_port_at(const struct hr_half *half, const struct hr_packet *p, bool reversed) {
+    return HR_ENTRY(half->image, HR_PORTS_AT, hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport));
+}
+
+/* Classifies a packet between these ends, or one that goes the other way. */
+static __always_inline void hr_classify_ends(const struct hr_half *half, const struct hr_ends *ends, bool reversed,
+                                             const u32 *port_at, struct hr_found *found) {
     u32 *s = reversed ? ends->dst : ends->src, *d = reversed ? ends->src : ends->dst;
-    u32 port = hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport);
-    u32 *port_at = HR_ENTRY(half->image, HR_PORTS_AT, port);
 
     hr_judge_side(half->image, d, s, port_at, &found->in);
     hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port_at, &found->out);
 }
 
+/* Classifies the tuple of a packet, or the reversed one. The port is read at once: then the verifier no longer sees
+ * which protocol it is of, and goes on once for all of them. */
 static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
                                                struct hr_found *found) {
     struct hr_ends ends = hr_ends_of(half, p);
+    u32 port = *hr_port_at(half, p, reversed);
 
-    hr_classify_ends(half, &ends, p, reversed, found);
+    hr_classify_ends(half, &ends, reversed, &port, found);
 }
 
 /* For what is not the tuple of the packet itself. */

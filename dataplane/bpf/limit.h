@@ -71,7 +71,7 @@ static __always_inline bool hr_take_of_source(struct hr_charge *c, const u32 *li
 }
 
 /* The limits of one rule: what its source may send, then what all of them may. */
-__noinline int hr_take_of_rule(struct hr_charge *c, u32 index) {
+static __noinline int hr_take_of_rule(struct hr_charge *c, u32 index) {
     struct hr_buckets *buckets = HR_VALUE(HR_BUCKETS);
     struct hr_half half;
     u32 *limit;
