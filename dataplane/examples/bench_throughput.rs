@@ -70,7 +70,7 @@ enum Filter {
 impl Filter {
     fn all() -> Vec<Filter> {
         let mut all = vec![Filter::Nothing];
-        all.extend([Answer::XdpDrop, Answer::XdpPass, Answer::TcxPass].map(Filter::Program));
+        all.extend([Answer::XdpDrop, Answer::XdpPass, Answer::TcxPass, Answer::TcxNext].map(Filter::Program));
         all.extend(SIZES.map(|count| Filter::Hedgerow(XdpMode::Native, count)));
         all.push(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
         for form in [Form::Hash, Form::Intervals, Form::Linear] {
@@ -84,6 +84,7 @@ impl Filter {
             Filter::Nothing => "no filter".to_owned(),
             Filter::Program(Answer::XdpDrop) => "XDP program that drops".to_owned(),
             Filter::Program(Answer::TcxPass) => "TCX program that passes".to_owned(),
+            Filter::Program(Answer::TcxNext) => "TCX program that hands on".to_owned(),
             Filter::Program(_) => "XDP program that passes".to_owned(),
             Filter::Hedgerow(XdpMode::Off, count) => format!("Hedgerow by TCX, {count} rules"),
             Filter::Hedgerow(_, count) => format!("Hedgerow by XDP, {count} rules"),
@@ -96,7 +97,7 @@ impl Filter {
     /// Whether it is measured with packets that are to pass, or to be dropped.
     fn takes(self, pass: bool) -> bool {
         match self {
-            Filter::Nothing | Filter::Program(Answer::XdpPass | Answer::TcxPass) => pass,
+            Filter::Nothing | Filter::Program(Answer::XdpPass | Answer::TcxPass | Answer::TcxNext) => pass,
             Filter::Program(_) => !pass,
             Filter::Hedgerow(..) | Filter::Nftables(..) => true,
         }
@@ -294,6 +295,8 @@ fn targets(dropped: &Figures, passed: &Figures) {
     let by_tcx = passed.of(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
     verdict("passing: Hedgerow by TCX over TCX that passes", by_tcx / passed.of(Filter::Program(Answer::TcxPass)), 1.1);
     println!("\nbeside");
+    let next = passed.of(Filter::Program(Answer::TcxNext));
+    println!("  passing: Hedgerow by TCX over TCX that hands on to whoever is behind: {:.3}", by_tcx / next);
     for count in SIZES {
         let ours = Filter::Hedgerow(XdpMode::Native, count);
         let linear = Filter::Nftables(Form::Linear, count);

@@ -26,7 +26,10 @@ pub(crate) enum Answer {
     XdpPass,
     /// Back out of the interface.
     XdpSend,
+    /// On to the stack, past whatever is attached behind.
     TcxPass,
+    /// On to what is attached behind, as Hedgerow's programs do.
+    TcxNext,
 }
 
 impl Answer {
@@ -39,6 +42,7 @@ impl Answer {
             Answer::XdpPass => xdp(2),
             Answer::XdpSend => xdp(3),
             Answer::TcxPass => (3, 46, 0, 0),
+            Answer::TcxNext => (3, 46, 0, 0xffff_ffff),
         }
     }
 }
