@@ -64,6 +64,7 @@
 #define HR_ENTRY_INDEX 0x3fffffffu
 #define HR_INDEX_NONE 0xffffffffu
 #define HR_VERDICT_ONLY 0x80000000u
+#define HR_RULE_DEFAULT 0
 #define HR_STEPS_V4_MAX 4
 #define HR_STEPS_V6_MAX 28
 #define HR_PORT_BLOCK 65536

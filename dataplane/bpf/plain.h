@@ -101,7 +101,7 @@ static __always_inline u32 hr_plainly_replied(const struct hr_half *half, const 
     struct hr_found reversed = {};
 
     hr_classify_ends(half, ends, true, hr_port_at(half, p, true), &reversed);
-    if (!hr_allows(&reversed))
+    if (!hr_allows(&reversed) || !hr_may_reply(p, &reversed))
         return HR_NONE;
     found->in.rule = reversed.in.rule;
     found->out.rule = reversed.out.rule;

@@ -124,6 +124,15 @@ static __always_inline bool hr_may_pick_up(const struct hr_packet *p, u8 hook) {
            p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST && t->pickup;
 }
 
+/* Whether a refused packet leaves as the answer to what the reversed tuple allows (5a). A service that no rule speaks
+ * of, and that only the default action allows, answers from the port of a service: what leaves from the port of a
+ * client would be something that is opened from here (ADR 0021). */
+static __always_inline bool hr_may_reply(const struct hr_packet *p, const struct hr_found *reversed) {
+    bool ports = p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP;
+
+    return reversed->in.rule != HR_RULE_DEFAULT || !ports || p->sport < HR_EPHEMERAL_PORT_FIRST;
+}
+
 static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {
     /* Stores only what changes: entries are shared by CPUs. */
     if (flow->seen != tick)
@@ -199,7 +208,7 @@ __noinline u32 hr_by_reverse(const struct hr_way *way, const struct hr_packet *p
     if (!way || !p || !found)
         return HR_NONE;
     hr_classify(way->generation, p, true, &reversed);
-    if (!hr_enough(way, &reversed))
+    if (!hr_enough(way, &reversed) || (way->hook == HR_EGRESS && !hr_may_reply(p, &reversed)))
         return HR_NONE;
     found->in.rule = reversed.in.rule;
     found->out.rule = reversed.out.rule;

@@ -23,3 +23,9 @@ fn ephemeral_ports_begin_where_the_programs_say() {
     let header = include_str!("../bpf/consts.h");
     assert!(header.contains(&format!("#define HR_EPHEMERAL_PORT_FIRST {EPHEMERAL_PORT_FIRST}\n")));
 }
+
+#[test]
+fn the_default_rule_is_the_one_that_the_programs_take_for_it() {
+    let header = include_str!("../bpf/consts.h");
+    assert!(header.contains(&format!("#define HR_RULE_DEFAULT {}\n", policy::image::RULE_DEFAULT)));
+}

@@ -5,7 +5,7 @@ mod room;
 use policy::{
     Direction, Image,
     guard::{Judged, Seen},
-    image::{FLAG_CUT, Found},
+    image::{FLAG_CUT, Found, RULE_DEFAULT},
 };
 
 use self::room::{Room, counts_flows};
@@ -16,7 +16,7 @@ use crate::{
     userspace::{
         World,
         flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey, source_is_b},
-        frame::{FIN, ICMP, ICMP6, Packet, Part, RST, SYN, TCP, parse, quoted},
+        frame::{FIN, ICMP, ICMP6, Packet, Part, RST, SCTP, SYN, TCP, UDP, parse, quoted},
     },
 };
 
@@ -164,6 +164,7 @@ impl Way<'_> {
         if self.hook.direction == Direction::Egress
             && packet.can_answer()
             && let Some(rules) = by_reverse(image, packet, observed)
+            && may_reply(packet, rules)
         {
             return Some((Reason::Reply, rules));
         }
@@ -333,6 +334,12 @@ fn may_be_picked_up(packet: &Packet) -> bool {
         && packet.flags & SYN == 0
         && packet.src_port < EPHEMERAL_PORT_FIRST
         && packet.dst_port >= EPHEMERAL_PORT_FIRST
+}
+
+/// Whether what leaves can be the answer of a service here. One that no rule speaks of, and that only the default action allows, answers
+/// from the port of a service: what leaves from the port of a client would be something that is opened from here.
+fn may_reply(packet: &Packet, (ingress, _): (u32, u32)) -> bool {
+    ingress != RULE_DEFAULT || !matches!(packet.protocol, TCP | UDP | SCTP) || packet.src_port < EPHEMERAL_PORT_FIRST
 }
 
 fn opens(packet: &Packet, direction: Direction, keep: bool) -> bool {

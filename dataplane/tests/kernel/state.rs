@@ -231,10 +231,10 @@ fn g19_who_may_come_in_no_longer_is_stopped_in_mid_flow() {
     }
 }
 
-/// The price of answers without memory, as the manual states it: what could be the answer to something that the policy does not speak
-/// of leaves, until it speaks of both directions. What opens a connection is refused either way, and what is forwarded where it arrives.
+/// With default allow and a policy of one direction, what the policy refuses is refused in mid-flow too, datagrams included, though the
+/// opposite is allowed: it does not look like an answer.
 #[test]
-fn g19_a_policy_that_says_both_directions_leaves_no_refused_flow_alive() {
+fn g19_a_policy_of_one_direction_leaves_no_refused_flow_alive() {
     if lab::skipped() {
         return;
     }
@@ -242,19 +242,37 @@ fn g19_a_policy_that_says_both_directions_leaves_no_refused_flow_alive() {
     let to_here = [flow_of(far, (NODE, 443), 6), flow_of(far, (NODE, 53), 17)];
     let from_here = [flow_of(here, (CLIENT, 443), 6), flow_of(here, (CLIENT, 53), 17)];
     for (sections, to, from) in [
-        ("ingress: []", Reason::Reply, Reason::Allowed),
-        ("egress: []", Reason::Allowed, Reason::Reply),
+        ("ingress: []", Reason::Denied, Reason::Allowed),
+        ("egress: []", Reason::Allowed, Reason::Denied),
         ("ingress: [], egress: []", Reason::Denied, Reason::Denied),
     ] {
         let mut bed = Bed::new(&on_this_node(sections));
-        for ([tcp, udp], leaving) in [(&to_here, to), (&from_here, from)] {
-            let arriving = if leaving == Reason::Allowed { Reason::Allowed } else { Reason::Denied };
-            for (packet, flags) in [(tcp, ACK), (udp, 0)] {
-                assert_eq!(bed.ask(Direction::Egress, packet, flags), leaving, "{sections}: {packet}");
-                assert_eq!(bed.ask(Direction::Ingress, packet, flags), arriving, "{sections}: {packet}");
+        for ([tcp, udp], verdict) in [(&to_here, to), (&from_here, from)] {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                for (packet, flags) in [(tcp, SYN), (tcp, ACK), (udp, 0)] {
+                    assert_eq!(bed.ask(direction, packet, flags), verdict, "{sections}: {packet}");
+                }
             }
-            assert_eq!(bed.ask(Direction::Egress, tcp, SYN), arriving, "{sections}: {tcp}");
-            assert_eq!(bed.ask(Direction::Ingress, tcp, SYN), arriving, "{sections}: {tcp}");
+        }
+    }
+}
+
+/// Services that no rule speaks of still answer, from ports of services; those on ports of clients need a rule.
+#[test]
+fn a_service_that_only_the_default_allows_answers_from_the_port_of_a_service() {
+    if lab::skipped() {
+        return;
+    }
+    let answer = |port: u16, protocol: u8| flow_of((NODE, port), (CLIENT, 40_000), protocol);
+    for (sections, high) in
+        [("egress: []", Reason::Denied), ("ingress: [{name: any, action: allow}], egress: []", Reason::Reply)]
+    {
+        let mut bed = Bed::new(&on_this_node(sections));
+        for (packet, flags) in [(answer(443, 6), SYN_ACK), (answer(443, 6), ACK), (answer(32_767, 17), 0)] {
+            assert_eq!(bed.ask(Direction::Egress, &packet, flags), Reason::Reply, "{sections}: {packet}");
+        }
+        for (packet, flags) in [(answer(32_768, 6), ACK), (answer(32_768, 17), 0)] {
+            assert_eq!(bed.ask(Direction::Egress, &packet, flags), high, "{sections}: {packet}");
         }
     }
 }
