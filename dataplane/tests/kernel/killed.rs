@@ -89,9 +89,10 @@ fn go_on(lab: &Lab, task: &Task, images: &[Image; 2], generation: u32) -> u32 {
     active.generation
 }
 
+/// Some of the steps are about the place among other programs, which filters of clsact do not have.
 #[test]
 fn g13_killed_at_any_step_it_goes_on_enforcing() {
-    if lab::skipped() {
+    if lab::skipped_without_tcx() {
         return;
     }
     let mut bed = guarded();

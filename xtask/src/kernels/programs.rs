@@ -9,8 +9,10 @@ use crate::machine;
 use crate::shell::output;
 
 /// What the first process and the tests run.
-const PROGRAMS: [&str; 13] =
-    ["sh", "cat", "mount", "insmod", "sleep", "find", "ip", "tc", "ping", "nsenter", "unshare", "setpriv", "bpftool"];
+const PROGRAMS: [&str; 14] = [
+    "sh", "cat", "mount", "umount", "insmod", "sleep", "find", "ip", "tc", "ping", "nsenter", "unshare", "setpriv",
+    "bpftool",
+];
 
 /// Adds them all, in `/bin`.
 pub(crate) fn add(archive: &mut Archive) -> Result<(), Failure> {
