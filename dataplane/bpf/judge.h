@@ -59,7 +59,7 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, struct hr_way 
                                         struct hr_found *found) {
     u32 reason, limits = HR_NONE;
 
-    /* Called and not inlined: the verifier goes through it once, which the straight line has done inline already. */
+    /* Called and not inlined: the verifier goes through it once. */
     hr_classify(way->generation, p, false, found);
     if (hr_either(found, HR_FLAG_BROKEN))
         return HR_BROKEN_TABLE;

@@ -70,16 +70,13 @@ static __always_inline bool hr_take_of_source(struct hr_charge *c, const u32 *li
     return bucket && hr_take_both(c, bucket, limit + HR_LIMIT_SOURCE);
 }
 
-/* The limits of one rule: what its source may send, then what all of them may. */
+/* The limits of one rule: what its source may send, then what all of them may. Static, for the key lies on the stack
+ * of the caller, and Linux 6.1 takes no pointer to it that comes into a global function. */
 static __noinline int hr_take_of_rule(struct hr_charge *c, u32 index) {
     struct hr_buckets *buckets = HR_VALUE(HR_BUCKETS);
-    struct hr_half half;
-    u32 *limit;
+    struct hr_half half = hr_half_of(c->generation);
+    u32 *limit = HR_ELEMENT(half.image, LIMITS, index, HR_LIMIT_BYTES);
 
-    if (!c)
-        return 0;
-    half = hr_half_of(c->generation);
-    limit = HR_ELEMENT(half.image, LIMITS, index, HR_LIMIT_BYTES);
     if (limit[HR_LIMIT_SOURCE] | limit[HR_LIMIT_SOURCE + 2] && !hr_take_of_source(c, limit))
         return 0;
     return hr_take_both(c, &buckets[HR_CUT(index, HR_LIMITS_MASK)].half[half.slot & 1], limit + HR_LIMIT_RULE);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Most packets in a straight line: TCP and UDP of IPv4 without tags, options or fragments, which the guard does not
- * know and which classification alone can judge. It says what judge.h would say, or HR_NONE: judge.h looks closer.
+ * Most packets in a straight line (ADR 0022): TCP and UDP of IPv4 without tags, options or fragments, which the guard
+ * does not know and of which nothing has to be remembered or told. It says what judge.h would say, or HR_NONE: judge.h
+ * looks closer.
  */
 #ifndef HR_PLAIN_H
 #define HR_PLAIN_H
@@ -110,7 +111,7 @@ static __always_inline u32 hr_plainly_replied(const struct hr_half *half, const 
 
 /* HR_ESTABLISHED: the answer in a flow that this generation allowed. */
 static __always_inline u32 hr_plainly_established(const struct hr_frame *f, u32 generation, const struct hr_packet *p,
-                                                  const struct hr_flow *flow, struct hr_found *found) {
+                                                  struct hr_flow *flow, struct hr_found *found) {
     u32 tick = hr_tick();
 
     if (flow->generation != generation || flow->mute || flow->opener_is_b == hr_source_is_b(p) ||
@@ -119,7 +120,7 @@ static __always_inline u32 hr_plainly_established(const struct hr_frame *f, u32 
     found->in.rule = flow->in_rule;
     found->out.rule = flow->out_rule;
     if (!f->probe)
-        hr_note((struct hr_flow *)flow, p, true, tick);
+        hr_note(flow, p, true, tick);
     return HR_ESTABLISHED;
 }
 

@@ -17,7 +17,7 @@ struct hr_way {
     u8 fresh;    /* the first packet of a flow that is remembered because a limit counts it */
 };
 
-/* A packet, its way and what is found of it: one place on the stack for every way of judging. */
+/* A packet, its way and what is found of it: what judge.h has on the stack. */
 struct hr_case {
     struct hr_packet p;
     struct hr_way way;

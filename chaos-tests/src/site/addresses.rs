@@ -65,6 +65,16 @@ impl Addresses {
         Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, self.group())
     }
 
+    /// On the VIP network, in both families.
+    pub fn vip(self) -> [IpAddr; 2] {
+        [self.vip4().into(), self.vip6().into()]
+    }
+
+    /// On the backend network, in both families.
+    pub fn backend(self) -> [IpAddr; 2] {
+        [self.backend4().into(), self.backend6().into()]
+    }
+
     /// On the backend network, IPv6.
     pub fn backend6(self) -> Ipv6Addr {
         Ipv6Addr::new(0xfd88, 0, 0, 0, 0, 0, 0, self.group())

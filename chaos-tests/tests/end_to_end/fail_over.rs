@@ -140,12 +140,12 @@ fn what_needs_memory_is_opened_again_after_a_fail_over() {
     let Some(mut scene) = scene("what_needs_memory_is_opened_again_after_a_fail_over", 2) else { return };
     let master = routed(&mut scene);
     let other = 1 - master;
-    apply(&scene, &remembered("[{name: in, action: allow}]"));
+    scene.apply_text(1, &remembered("[{name: in, action: allow}]"));
     let kept = converse(&scene, KEPT_PORT);
     let udp = Udp::new(&scene);
     udp.ask(1);
     udp.hear_answer(1);
-    apply(&scene, &remembered("[]"));
+    scene.apply_text(1, &remembered("[]"));
     goes_on(&kept);
 
     let cuts = die(&mut scene, master);
@@ -177,18 +177,18 @@ fn survives(mut scene: Scene, kill: impl FnOnce(&mut Scene, usize) -> Vec<Cut>) 
     let master = routed(&mut scene);
     // Opened while there is no policy: in mid-flow, and never allowed.
     let closed = converse(&scene, CLOSED_PORT);
-    apply(&scene, ONE_PORT);
+    scene.apply_text(1, ONE_PORT);
     let open = converse(&scene, OPEN_PORT);
     let kept_out = kept_out(&scene);
     goes_on(&open);
     let before = closed.each_ref().map(Conversation::heard);
-    let picked_up_before = picked_up(&scene, 1 - master);
+    let picked_up_before = scene.picked_up(1 - master);
 
     let cuts = kill(&mut scene, master);
     moved(&scene, 1 - master);
     goes_on(&open);
     wait::until_true("segments to be picked up by the other load balancer", MOVED_SECONDS_MAX, || {
-        picked_up(&scene, 1 - master) > picked_up_before
+        scene.picked_up(1 - master) > picked_up_before
     })
     .expect("segments that are picked up");
 
@@ -243,21 +243,9 @@ fn moved(scene: &Scene, to: usize) {
     .expect("a new master");
 }
 
-/// How many segments a load balancer has picked up in mid-flow.
-fn picked_up(scene: &Scene, index: usize) -> u64 {
-    let packets = scene.site.balancers[index].api().metric("hedgerow_packets_total", &["reason=\"picked-up\""]);
-    packets.expect("metrics")
-}
-
-fn apply(scene: &Scene, documents: &str) {
-    let applied = scene.apply_text(1, documents);
-    assert_eq!(applied.outcome, "active");
-}
-
 /// A port of the first server, in both families.
 fn servers(scene: &Scene, port: u16) -> [SocketAddr; 2] {
-    let addresses = scene.site.web_addresses(0);
-    [(addresses.backend4(), port).into(), (addresses.backend6(), port).into()]
+    scene.site.web_addresses(0).backend().map(|address| (address, port).into())
 }
 
 /// A conversation of the allowed client with a port of the first server, in both families.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -15,10 +15,8 @@ use chaos_tests::wait;
 use serde_json::{Value, json};
 
 use crate::datagrams::{arrived, frame_bytes, send, send_many, socket};
-use crate::scene::{Scene, scene};
+use crate::scene::{BALANCER, STRANGER, Scene, TOLD_SECONDS_MAX, scene};
 
-/// The agent takes events every quarter of a second.
-const TOLD_SECONDS_MAX: Duration = Duration::from_secs(10);
 const LOGGED_PORT: u16 = 9100;
 const QUIET_PORT: u16 = 9101;
 const TELNET_PORT: u16 = 23;
@@ -28,10 +26,8 @@ const SILENCE: Duration = Duration::from_millis(500);
 const LOGGED: usize = 100;
 /// How many refused ones: so many that no machine is slow enough to tell them all.
 const FLOOD: usize = 20_000;
-/// The hosts of the two clients.
+/// The client that comes in.
 const ALLOWED: Addresses = Addresses::of(201);
-const DENIED: Addresses = Addresses::of(202);
-const BALANCER: Addresses = Addresses::of(1);
 
 /// One client comes in at two ports, of which one is logged; nobody comes in at the port of telnet, by a rule of its own, and
 /// nobody else anywhere.
@@ -67,11 +63,6 @@ spec:
     )
 }
 
-/// The two addresses of a host on the VIP network.
-fn both(host: Addresses) -> [IpAddr; 2] {
-    [host.vip4().into(), host.vip6().into()]
-}
-
 /// A refused packet, one that a rule refuses, and one that a rule logs: each is told once, with all that can be known of it, to the
 /// API, to the CLI and to whoever follows. What is allowed and not logged is not told.
 #[test]
@@ -101,7 +92,7 @@ fn what_is_refused_or_logged_is_told_with_the_rule_that_decided() {
 
 /// Sends a packet of each kind in one family, and returns the events that must come of them.
 fn send_one_of_each(scene: &Scene, family: usize, revision: u64) -> [Value; 3] {
-    let [to, allowed, denied] = [BALANCER, ALLOWED, DENIED].map(|host| both(host)[family]);
+    let [to, allowed, denied] = [BALANCER, ALLOWED, STRANGER].map(|host| host.vip()[family]);
     let [logged, quiet] =
         [LOGGED_PORT, QUIET_PORT].map(|port| socket(&scene.site.balancers[0].machine, (to, port).into()));
     send(&scene.site.denied, (denied, 40_001).into(), (to, LOGGED_PORT).into());
@@ -169,7 +160,7 @@ fn told_alike(scene: &Scene, follower: &Path, count: usize) {
 fn follows(scene: &Scene) {
     let api = scene.site.balancers[0].api();
     let since = api.json("/v1/flows").expect("events")["next_since"].as_u64().expect("a number");
-    let [to, denied] = [BALANCER, DENIED].map(|host| both(host)[0]);
+    let [to, denied] = [BALANCER, STRANGER].map(|host| host.vip()[0]);
     let waiting = thread::spawn(move || api.json(&format!("/v1/flows?since={since}&wait_ms=20000")));
     send(&scene.site.denied, (denied, 40_009).into(), (to, QUIET_PORT).into());
     let answer = waiting.join().expect("somebody who waits").expect("an answer");
@@ -209,7 +200,7 @@ fn a_flood_is_sampled_bounded_and_counted_to_the_last_packet() {
     scene.found(0);
     scene.apply_text(0, &gate(10));
     let api = scene.site.balancers[0].api();
-    let [to, allowed, denied] = [BALANCER, ALLOWED, DENIED].map(|host| both(host)[0]);
+    let [to, allowed, denied] = [BALANCER, ALLOWED, STRANGER].map(|host| host.vip()[0]);
     send_many(&scene.site.allowed, (allowed, 40_001).into(), (to, LOGGED_PORT).into(), LOGGED);
     let sampled = Counted { taken: LOGGED as u64, lost: 0, sampled_out: LOGGED as u64 / 10 * 9, forgotten: 0 };
     wait::until("a hundred events", TOLD_SECONDS_MAX, || {

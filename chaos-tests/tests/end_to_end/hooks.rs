@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chaos_tests::site::Addresses;
 use chaos_tests::{require, run, wait};
 use serde_json::Value;
 
 use crate::datagrams::{lying_at, send_many, socket};
-use crate::scene::{Scene, scene};
+use crate::scene::{BALANCER, STRANGER, Scene, scene};
 
 /// What G20 promises, counted from before the deed.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(1);
@@ -21,8 +20,6 @@ const COUNTED_SECONDS_MAX: Duration = Duration::from_secs(10);
 const SENT: usize = 20;
 const PORT: u16 = 9300;
 const INTERFACE: &str = "vip0";
-const BALANCER: Addresses = Addresses::of(1);
-const STRANGER: Addresses = Addresses::of(202);
 
 /// The load balancer's own addresses on the VIP network let nothing in and nothing out.
 const NOTHING: &str = r#"
@@ -155,17 +152,15 @@ fn are_judged(scene: &Scene) {
         api.metric("hedgerow_packets_total", &labels).expect("metrics")
     };
     let before = [denied("ingress"), denied("egress")];
-    let ends: [(IpAddr, IpAddr); 2] =
-        [(BALANCER.vip4().into(), STRANGER.vip4().into()), (BALANCER.vip6().into(), STRANGER.vip6().into())];
     let mut doors = Vec::new();
-    for (own, other) in ends {
+    for (own, other) in BALANCER.vip().into_iter().zip(STRANGER.vip()) {
         let at = |address: IpAddr, port: u16| SocketAddr::from((address, port));
         doors.push(socket(machine, at(own, PORT)));
         doors.push(socket(stranger, at(other, PORT)));
         send_many(stranger, at(other, PORT + 1), at(own, PORT), SENT);
         send_many(machine, at(own, PORT + 1), at(other, PORT), SENT);
     }
-    let wanted = before.map(|count| count + (ends.len() * SENT) as u64);
+    let wanted = before.map(|count| count + (2 * SENT) as u64);
     wait::until("what was sent to be counted", COUNTED_SECONDS_MAX, || {
         let now = [denied("ingress"), denied("egress")];
         if now == wanted { Ok(()) } else { Err(format!("{now:?} of {wanted:?} at ingress and egress")) }

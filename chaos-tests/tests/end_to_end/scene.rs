@@ -6,11 +6,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chaos_tests::require;
-use chaos_tests::site::{Applied, Churn, Forming, Site, SiteConfig};
+use chaos_tests::site::{Addresses, Applied, Churn, Forming, Site, SiteConfig};
 use serde_json::Value;
 
 /// How long the cluster may take to agree after something changed.
 pub(crate) const AGREED_SECONDS_MAX: Duration = Duration::from_secs(30);
+/// The agent takes flow events every quarter of a second.
+pub(crate) const TOLD_SECONDS_MAX: Duration = Duration::from_secs(10);
+/// The addresses of the first load balancer, and of the client that the policies of the demonstration keep out.
+pub(crate) const BALANCER: Addresses = Addresses::of(1);
+pub(crate) const STRANGER: Addresses = Addresses::of(202);
+/// The first load balancer's own addresses, as a segment.
+pub(crate) const SELF: &str = r#"
+apiVersion: hedgerow/v1
+kind: Segment
+metadata: {name: self}
+spec: {role: vip, addresses: [203.0.113.1, "2001:db8:77::1", 10.88.0.1, "fd88::1"]}
+---"#;
 /// One second.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,7 +73,15 @@ impl Scene {
     pub(crate) fn apply_text(&self, index: usize, documents: &str) -> Applied {
         let file = self.site.lab.make_dir("documents").expect("a folder").join("documents.yaml");
         fs::write(&file, documents).expect("a file with documents");
-        self.site.balancers[index].cli().apply(&file, &[]).expect("documents that are applied")
+        let applied = self.site.balancers[index].cli().apply(&file, &[]).expect("documents that are applied");
+        assert_eq!(applied.outcome, "active");
+        applied
+    }
+
+    /// How many segments a load balancer has picked up in mid-flow.
+    pub(crate) fn picked_up(&self, index: usize) -> u64 {
+        let packets = self.site.balancers[index].api().metric("hedgerow_packets_total", &["reason=\"picked-up\""]);
+        packets.expect("metrics")
     }
 
     /// A flow event that a load balancer has told with all these values.

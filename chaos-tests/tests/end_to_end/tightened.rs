@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use chaos_tests::lab::Namespace;
 use chaos_tests::probe::{Conversation, Heard};
-use chaos_tests::site::Addresses;
 use chaos_tests::wait;
 use serde_json::json;
 
-use crate::scene::{SECOND, Scene, scene};
+use crate::scene::{BALANCER, SECOND, SELF, TOLD_SECONDS_MAX, scene};
 
 /// Where the client calls the load balancer, and where that calls a server.
 const CALL_PORT: u16 = 9210;
 const TALK_PORT: u16 = 9211;
-const BALANCER: Addresses = Addresses::of(1);
-/// The agent takes events every quarter of a second.
-const TOLD_SECONDS_MAX: Duration = Duration::from_secs(10);
 /// After this both ends are silent: what was under way when the policy changed has been heard or given up, and what the service sends
 /// without hearing that it arrived ends with the window.
 const SILENT_SECONDS_MAX: Duration = Duration::from_secs(10);
@@ -31,12 +27,7 @@ const MANY: u64 = 1_000;
 /// Who may come in to the load balancer. Of what goes out it says nothing, and nobody else has a policy: that is allowed.
 fn incoming(rules: &str) -> String {
     format!(
-        r#"
-apiVersion: hedgerow/v1
-kind: Segment
-metadata: {{name: self}}
-spec: {{role: vip, addresses: [203.0.113.1, "2001:db8:77::1", 10.88.0.1, "fd88::1"]}}
----
+        r#"{SELF}
 apiVersion: hedgerow/v1
 kind: Policy
 metadata: {{name: incoming}}
@@ -53,16 +44,16 @@ fn g19_an_ingress_policy_stops_the_established_connection_of_a_client() {
     let name = "g19_an_ingress_policy_stops_the_established_connection_of_a_client";
     let Some(mut scene) = scene(name, 1) else { return };
     scene.found(0);
-    apply(&scene, "[{name: all, action: allow}]");
+    scene.apply_text(0, &incoming("[{name: all, action: allow}]"));
     let machine = &scene.site.balancers[0].machine;
     let server = scene.site.web_addresses(0);
-    let own: [IpAddr; 2] = [BALANCER.vip4().into(), BALANCER.vip6().into()];
-    let servers: [IpAddr; 2] = [server.backend4().into(), server.backend6().into()];
+    let own = BALANCER.vip();
+    let servers = server.backend();
     let calls = own.map(|to| open(&scene.site.denied, machine, to, CALL_PORT));
     let talks = servers.map(|to| open(machine, scene.site.web_machine(0), to, TALK_PORT));
-    assert_eq!(picked_up(&scene), 0);
+    assert_eq!(scene.picked_up(0), 0);
 
-    apply(&scene, "[]");
+    scene.apply_text(0, &incoming("[]"));
     let (silent, _) = wait::until("the client's connections to stop", SILENT_SECONDS_MAX, || {
         let before = heard(&calls);
         thread::sleep(PAUSE);
@@ -75,14 +66,10 @@ fn g19_an_ingress_policy_stops_the_established_connection_of_a_client() {
     }
     talks.iter().for_each(|talk| goes_on(talk, MANY));
     assert_eq!(heard(&calls), silent, "a connection that is refused went on");
-    assert!(picked_up(&scene) > MANY, "answers to what was opened from here have no entry");
+    assert!(scene.picked_up(0) > MANY, "answers to what was opened from here have no entry");
     for talk in talks {
         talk.finish().expect("nothing lost, nothing out of order, no reset");
     }
-}
-
-fn apply(scene: &Scene, rules: &str) {
-    assert_eq!(scene.apply_text(0, &incoming(rules)).outcome, "active");
 }
 
 fn open(client: &Namespace, server: &Namespace, to: IpAddr, port: u16) -> Conversation {
@@ -97,10 +84,4 @@ fn goes_on(conversation: &Conversation, more: u64) {
 
 fn heard(conversations: &[Conversation; 2]) -> [Heard; 2] {
     conversations.each_ref().map(Conversation::heard)
-}
-
-/// How many segments have been picked up in mid-flow.
-fn picked_up(scene: &Scene) -> u64 {
-    let packets = scene.site.balancers[0].api().metric("hedgerow_packets_total", &["reason=\"picked-up\""]);
-    packets.expect("metrics")
 }

@@ -30,7 +30,9 @@ pub(crate) enum CompileRevisionError {
     #[error("revision {0} is no longer in the history of this node; apply its documents again")]
     Forgotten(u64),
     /// There has never been one.
-    #[error("revision {revision} does not exist; the newest is {newest}")]
+    #[error(
+        "revision {revision} does not exist; the newest is {newest}, and `hedgerow policy history` lists those that are kept"
+    )]
     Unknown {
         /// What was asked for.
         revision: u64,
