@@ -9,7 +9,7 @@
 //!   predecessor             the tables of another layout, until they are exchanged
 //!   rule_counts events      what is counted and told
 //! userspace                 the enforcer in this process
-//!   abi settings sizes elf btf clock links vlan sys   what C and Rust share; what the kernel offers
+//!   abi settings sizes elf btf clock netlink links vlan sys   what C and Rust share; what the kernel offers
 //!   failpoint               where tests let the process die
 //! ```
 
