@@ -27,11 +27,11 @@ struct hr_found {
 };
 
 /* Element `index` of a table with as many elements as there can be indices. */
-#define HR_ENTRY(image, at, index) ((u32 *)(HR_TABLE(image, at) + (u32)((index)*4)))
+#define HR_ENTRY(image, at, index) ((u32 *)HR_IN_TABLE(image, at, (u32)((index)*4)))
 
 /* Element `index` of a table, `bytes` each. */
 #define HR_ELEMENT(image, table, index, bytes)                                                                         \
-    ((u32 *)(HR_TABLE(image, HR_##table##_AT) + (u32)(HR_CUT(index, HR_##table##_MASK) * (bytes))))
+    ((u32 *)HR_IN_TABLE(image, HR_##table##_AT, (u32)(HR_CUT(index, HR_##table##_MASK) * (bytes))))
 
 /* The trie entry of a byte in a chunk. */
 static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk, u32 byte) {
@@ -46,7 +46,7 @@ static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk,
 }
 
 static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr) {
-    u32 entry = *HR_ENTRY(half->image, HR_ROOT4_AT, addr >> 16);
+    u32 entry = *(u32 *)HR_BEHIND(half->image, (u32)((addr >> 16) * 4));
     u32 rest = addr << 16;
     int i;
 
@@ -160,9 +160,37 @@ static __always_inline u16 hr_reversed_port(const struct hr_packet *p) {
     return (u16)type << 8 | (p->dport & 0xff);
 }
 
-/* The verdict of one layer that has a say. `port_at`: where class and group of the port are; read only where the
- * verdict depends on them. */
-static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, const u32 *port_at) {
+/* The port by which a packet is judged: class and group of it where they are known, or else where it lies in a packet
+ * of TCP or UDP; many verdicts do not depend on it. */
+struct hr_port {
+    const u32 *known;
+    const u16 *wire;
+    const u8 *protocol;
+};
+
+/* Cut by hand: Linux 6.1 does not know that what was swapped is small, and the compiler, which knows, would leave it
+ * out. */
+static __always_inline u16 hr_wire_port(const u16 *wire) {
+    u32 swapped = bpf_ntohs(*wire);
+
+    barrier_var(swapped);
+    return swapped;
+}
+
+/* Class and group of a port. */
+static __always_inline u32 hr_port_word(u32 *image, const struct hr_port *port) {
+    u32 index;
+
+    if (port->known)
+        return *port->known;
+    index = hr_wire_port(port->wire);
+    if (*(const volatile u8 *)port->protocol == HR_UDP)
+        index += HR_PORT_BLOCK;
+    return *HR_ENTRY(image, HR_PORTS_AT, index);
+}
+
+/* The verdict of one layer that has a say. */
+static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, const struct hr_port *at) {
     u32 index = subject[0], port, *pair;
 
     if (index & HR_VERDICT_ONLY)
@@ -173,7 +201,7 @@ static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *
     if (index & HR_VERDICT_ONLY)
         return HR_ELEMENT(image, VERDICTS, index, 16);
     pair = HR_ELEMENT(image, PAIRS, index, 16);
-    port = *port_at;
+    port = hr_port_word(image, at);
     index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
     if (index == HR_INDEX_NONE)
         index = HR_EXCEPTION(image, VCELLS, pair[1], port & 0xffff);
@@ -209,12 +237,12 @@ static __always_inline void hr_settle_rest(struct hr_side *side, const u32 *verd
 
 /* One direction: the first layer that decides, for the enforced policies and for the trial. The last one always does.
  */
-static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, const u32 *port_at,
+static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const u32 *peer, const struct hr_port *port,
                                           struct hr_side *side) {
     u32 *verdict, done = 0;
 
     if (subject[0] != HR_INDEX_NONE) {
-        verdict = hr_layer(image, subject, peer, port_at);
+        verdict = hr_layer(image, subject, peer, port);
         done = verdict[0] & HR_FLAGS_DECIDED;
         if (done == HR_FLAGS_DECIDED) {
             hr_settle(side, verdict);
@@ -222,12 +250,12 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
         }
     }
     if (!done) {
-        hr_settle(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port_at));
+        hr_settle(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port));
         return;
     }
     side->flags = 0;
     hr_settle_rest(side, verdict, 0);
-    hr_settle_rest(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port_at), done);
+    hr_settle_rest(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port), done);
 }
 
 /* The rows of the classes of both ends. */
@@ -235,34 +263,31 @@ struct hr_ends {
     u32 *src, *dst;
 };
 
-static __always_inline struct hr_ends hr_ends_of(const struct hr_half *half, const struct hr_packet *p) {
-    u32 src, dst;
-
-    if (p->v6) {
-        src = hr_class6(half->slot, p->src_hi, p->src_lo);
-        dst = hr_class6(half->slot, p->dst_hi, p->dst_lo);
-    } else {
-        src = hr_class4(half, p->src_lo);
-        dst = hr_class4(half, p->dst_lo);
-    }
+static __always_inline struct hr_ends hr_ends_of_classes(const struct hr_half *half, u32 src, u32 dst) {
     return (struct hr_ends){
         .src = HR_ELEMENT(half->image, CLASSES, src, HR_CLASS_WORDS * 4),
         .dst = HR_ELEMENT(half->image, CLASSES, dst, HR_CLASS_WORDS * 4),
     };
 }
 
-/* Where class and group of a packet's port are, or of the port of one that goes the other way. */
-static __always_inline u32 *hr_port_at(const struct hr_half *half, const struct hr_packet *p, bool reversed) {
-    return HR_ENTRY(half->image, HR_PORTS_AT, hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport));
+static __always_inline struct hr_ends hr_ends_of4(const struct hr_half *half, u32 src, u32 dst) {
+    return hr_ends_of_classes(half, hr_class4(half, src), hr_class4(half, dst));
+}
+
+static __always_inline struct hr_ends hr_ends_of(const struct hr_half *half, const struct hr_packet *p) {
+    if (!p->v6)
+        return hr_ends_of4(half, p->src_lo, p->dst_lo);
+    return hr_ends_of_classes(half, hr_class6(half->slot, p->src_hi, p->src_lo),
+                              hr_class6(half->slot, p->dst_hi, p->dst_lo));
 }
 
 /* Classifies a packet between these ends, or one that goes the other way. */
 static __always_inline void hr_classify_ends(const struct hr_half *half, const struct hr_ends *ends, bool reversed,
-                                             const u32 *port_at, struct hr_found *found) {
+                                             const struct hr_port *port, struct hr_found *found) {
     u32 *s = reversed ? ends->dst : ends->src, *d = reversed ? ends->src : ends->dst;
 
-    hr_judge_side(half->image, d, s, port_at, &found->in);
-    hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port_at, &found->out);
+    hr_judge_side(half->image, d, s, port, &found->in);
+    hr_judge_side(half->image, s + HR_SIDE_WORDS, d + HR_SIDE_WORDS, port, &found->out);
 }
 
 /* Classifies the tuple of a packet, or the reversed one. The port is read at once: then the verifier no longer sees
@@ -270,7 +295,9 @@ static __always_inline void hr_classify_ends(const struct hr_half *half, const s
 static __always_inline void hr_classify_inline(const struct hr_half *half, const struct hr_packet *p, bool reversed,
                                                struct hr_found *found) {
     struct hr_ends ends = hr_ends_of(half, p);
-    u32 port = *hr_port_at(half, p, reversed);
+    u32 index = hr_port_index(p->protocol, reversed ? hr_reversed_port(p) : p->dport);
+    u32 word = *HR_ENTRY(half->image, HR_PORTS_AT, index);
+    struct hr_port port = {.known = &word};
 
     hr_classify_ends(half, &ends, reversed, &port, found);
 }

@@ -96,8 +96,9 @@
 #define HR_SIDE_WORDS (HR_PART_WORDS * HR_LAYERS)
 #define HR_CLASS_WORDS (HR_SIDE_WORDS * 2)
 
-/* Bits of each of the guard's gates: a power of two. */
-#define HR_GATE_BITS 65536
+/* The guard's gates: bytes of the first, bits of the second; each 2 to the power of so many. */
+#define HR_FAR_SHIFT 14
+#define HR_GUARD_SHIFT 16
 
 /* State is timed in ticks of 64 jiffies, so that 32 bits last for years. */
 #define HR_TICK_SHIFT 6

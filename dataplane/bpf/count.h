@@ -38,11 +38,4 @@ static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u3
         hr_count_rule(f, rules, found->out.rule);
 }
 
-/* A packet that policy has judged. `cpu`: the number of this one. */
-static __always_inline void hr_count(const struct hr_frame *f, u32 cpu, u32 generation, const struct hr_found *found,
-                                     u32 reason) {
-    hr_count_rules(f, cpu, generation & 1, found);
-    hr_count_reason(f, hr_cpu_of(cpu), reason);
-}
-
 #endif

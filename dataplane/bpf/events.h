@@ -24,8 +24,8 @@ static __always_inline bool hr_may_tell(struct hr_cpu *cpu) {
 }
 
 /* Whether an event would be lost; then it is counted as such. */
-static __always_inline bool hr_told_enough(struct hr_cpu *cpu) {
-    if (cpu->silent != hr_tick())
+static __always_inline bool hr_told_enough(struct hr_cpu *cpu, u32 tick) {
+    if (cpu->silent != tick)
         return false;
     cpu->lost++;
     return true;

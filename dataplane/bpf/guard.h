@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The guard (G0): is this packet a sync flow between members? Asked before anything of policy is read, and tight: it
- * says yes to nothing else. A gate of one bit a look-up keeps packets that are no sync flows away from the hash map.
+ * says yes to nothing else. A gate keeps packets that are no sync flows away from the hash map.
  */
 #ifndef HR_GUARD_H
 #define HR_GUARD_H
@@ -21,13 +21,16 @@ static __always_inline u64 hr_pair_hash(const struct hr_packet *p) {
 static __always_inline u32 hr_guard_bit(u64 pair, u8 match, u8 protocol, u16 port) {
     u64 hash = (pair ^ ((u64)match << 24 | (u64)protocol << 16 | port)) * 0xc2b2ae3d27d4eb4fULL;
 
-    return hash >> 48;
+    return hash >> (64 - HR_GUARD_SHIFT);
 }
 
-static __always_inline u32 hr_far_bit(u64 hi, u64 lo) {
-    u32 fold = (u32)(lo ^ lo >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU;
+static __always_inline u32 hr_far_byte(u32 fold) {
+    return (fold * 0x9e3779b1U) >> (32 - HR_FAR_SHIFT);
+}
 
-    return (fold * 0x9e3779b1U) >> 16;
+/* An address in 32 bits: that of IPv4 is itself. */
+static __always_inline u32 hr_fold(u64 hi, u64 lo) {
+    return (u32)lo ^ (u32)(lo >> 32 ^ HR_MAPPED >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU;
 }
 
 /* The device to which a tagged packet belongs: a VLAN of the device that saw it, if that is one that is known. */
@@ -61,21 +64,18 @@ __noinline int hr_guard_exact(const struct hr_packet *p, u16 port, u8 hook_match
     return value && (!value->ttl || value->ttl == p->ttl);
 }
 
-static __always_inline bool hr_bit(const u64 *words, u32 bit) {
-    return words[(bit >> 6) & (HR_GATE_BITS / 64 - 1)] >> (bit & 63) & 1;
-}
-
 /* Whether the far end may be one of which the guard or anti-spoofing knows. */
 static __always_inline bool hr_far_known(const struct hr_gate *gate, const struct hr_packet *p, u8 hook) {
     u64 hi = hook == HR_INGRESS ? p->src_hi : p->dst_hi, lo = hook == HR_INGRESS ? p->src_lo : p->dst_lo;
 
-    return hr_bit(gate->far, hr_far_bit(hi, lo));
+    return gate->far[hr_far_byte(hr_fold(hi, lo))];
 }
 
 static __always_inline bool hr_guard_one(const struct hr_gate *gate, const struct hr_packet *p, u64 pair, u8 hook,
                                          u8 match, u16 port) {
-    return hr_bit(gate->guard, hr_guard_bit(pair, match, p->protocol, port)) &&
-           hr_guard_exact(p, port, hook << 4 | match);
+    u32 bit = hr_guard_bit(pair, match, p->protocol, port);
+
+    return gate->guard[bit >> 6] >> (bit & 63) & 1 && hr_guard_exact(p, port, hook << 4 | match);
 }
 
 /* Neighbour discovery, multicast listener discovery, IGMP: without these no address moves to another node. */

@@ -38,12 +38,16 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
     f->data = hr_pointer(ctx->data);
     f->end = hr_pointer(ctx->data_end);
     f->ctx = ctx;
-    f->len = f->end - f->data;
     f->lazy = frags;
-    f->packets = 1;
     f->came_in = 0;
     f->vid = 0;
     f->hook = HR_INGRESS;
+}
+
+/* What is counted of it; apart, for the straight line counts at its end and needs the registers until then. */
+static __always_inline void hr_size_xdp(struct hr_frame *f, struct xdp_md *ctx) {
+    f->len = hr_pointer(*(volatile u32 *)&ctx->data_end) - f->data;
+    f->packets = 1;
 }
 
 static __always_inline void hr_linear(struct __sk_buff *skb) {
@@ -61,7 +65,6 @@ static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *s
     f->hook = hook;
 }
 
-/* What is counted of it; apart, for the straight line counts at its end and needs the registers until then. */
 static __always_inline void hr_size_skb(struct hr_frame *f, struct __sk_buff *skb) {
     f->len = skb->len;
     f->packets = skb->gso_segs ? skb->gso_segs : 1;
@@ -75,6 +78,7 @@ static __always_inline int hr_look_closer_xdp(struct xdp_md *ctx, u32 generation
     struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
 
     hr_frame_xdp(&f, ctx, frags);
+    hr_size_xdp(&f, ctx);
     return hr_judge(&f, generation);
 }
 
@@ -89,13 +93,14 @@ __noinline int hr_closer_xdp_frags(struct xdp_md *ctx, u32 generation) {
 static __always_inline u32 hr_plain_xdp(struct xdp_md *ctx, u32 generation) {
     struct hr_found found = {};
     struct hr_frame f = {};
-    u32 reason, cpu;
+    u32 reason;
 
     hr_frame_xdp(&f, ctx, false);
-    reason = hr_judge_plain(&f, generation, &found, &cpu);
-    if (reason)
-        hr_count(&f, cpu, generation, &found, reason);
-    return reason;
+    reason = hr_judge_plain(&f, generation, &found);
+    if (!reason)
+        return HR_NONE;
+    hr_size_xdp(&f, ctx);
+    return hr_plainly_done(&f, generation, &found, reason) ? reason : HR_NONE;
 }
 
 static __always_inline int hr_xdp_action(u32 reason) {
@@ -122,15 +127,14 @@ __noinline int hr_closer_egress(struct __sk_buff *skb, u32 generation) {
 static __always_inline u32 hr_plain_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
     struct hr_found found = {};
     struct hr_frame f = {};
-    u32 reason, cpu;
+    u32 reason;
 
     hr_frame_skb(&f, skb, hook);
-    reason = hr_judge_plain(&f, generation, &found, &cpu);
-    if (reason) {
-        hr_size_skb(&f, skb);
-        hr_count(&f, cpu, generation, &found, reason);
-    }
-    return reason;
+    reason = hr_judge_plain(&f, generation, &found);
+    if (!reason)
+        return HR_NONE;
+    hr_size_skb(&f, skb);
+    return hr_plainly_done(&f, generation, &found, reason) ? reason : HR_NONE;
 }
 
 /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
@@ -229,6 +233,7 @@ int hr_ask_xdp(struct xdp_md *ctx) {
     struct hr_frame f = {.probe = 1};
 
     hr_frame_xdp(&f, ctx, false);
+    hr_size_xdp(&f, ctx);
     return hr_ask(&f);
 }
 

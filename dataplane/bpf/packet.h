@@ -10,7 +10,7 @@
 struct hr_frame {
     void *data, *end;
     void *ctx;
-    u32 len; /* of the whole frame, also what is not linear; but see `lazy` */
+    u64 len; /* of the whole frame, also what is not linear; but see `lazy` */
     u32 ifindex;
     u32 packets; /* segments of a large one */
     u32 came_in; /* the interface through which a leaving packet came; 0: sent from here, or arriving */

@@ -32,6 +32,10 @@ static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type) {
     }
 }
 
+static __always_inline bool hr_sound_flags(u8 flags) {
+    return HR_TCP_SOUND >> (flags & HR_TCP_JUDGED) & 1;
+}
+
 /* What is judged of a TCP header beside its ports. */
 static __always_inline void hr_judge_tcp(struct hr_packet *p, const struct tcphdr *tcp) {
     u32 header = tcp->doff * 4;
@@ -41,7 +45,7 @@ static __always_inline void hr_judge_tcp(struct hr_packet *p, const struct tcphd
         p->problem = HR_BAD_HEADER;
     else if (header > p->payload)
         p->problem = p->frag ? HR_TINY_FRAGMENT : HR_BAD_LENGTH;
-    else if (!(HR_TCP_SOUND >> (p->flags & HR_TCP_JUDGED) & 1))
+    else if (!hr_sound_flags(p->flags))
         p->problem = HR_BAD_TCP_FLAGS;
 }
 

@@ -12,96 +12,124 @@
 #define HR_PLAIN_IP4_MASK bpf_htonl(0xffffff00)
 /* In the third word of the header: an offset, or more to follow. */
 #define HR_PLAIN_FRAGMENT bpf_htonl(0x3fff0000)
-/* An IPv4 and a TCP header: shorter packets are looked at closer. */
-#define HR_PLAIN_BYTES_MIN 40
 
 /* What must be kept, told or charged is for judge.h. */
 #define HR_FLAGS_NOT_PLAIN (HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT)
 
-/* The addresses and the protocol of a plain packet that is not cut short. Words are read whole, for every look counts.
- */
-static __always_inline bool hr_plain_addresses(struct hr_packet *p, const struct hr_frame *f) {
-    struct iphdr *ip = f->data + sizeof(struct ethhdr);
-    u32 fragment_ttl_protocol;
-
-    if ((void *)(ip + 1) + sizeof(struct tcphdr) > f->end || f->vid ||
-        (*(u32 *)((void *)ip - 2) & HR_PLAIN_IP4_MASK) != HR_PLAIN_IP4)
-        return false;
-    fragment_ttl_protocol = *(u32 *)((void *)ip + offsetof(struct iphdr, frag_off));
-    if (fragment_ttl_protocol & HR_PLAIN_FRAGMENT)
-        return false;
-    p->protocol = bpf_ntohl(fragment_ttl_protocol);
-    p->src_lo = HR_MAPPED | bpf_ntohl(ip->saddr);
-    p->dst_lo = HR_MAPPED | bpf_ntohl(ip->daddr);
-    return true;
+static __always_inline const struct iphdr *hr_plain_ip(const struct hr_frame *f) {
+    return f->data + sizeof(struct ethhdr);
 }
 
-/* A port. The barrier keeps the compiler from leaving out the cut: Linux 6.1 does not know that what was swapped is
- * small. */
-static __always_inline u16 hr_plain_port(u16 port) {
-    u32 swapped = bpf_ntohs(port);
-
-    barrier_var(swapped);
-    return swapped;
+/* Behind a header of five words: TCP or UDP, whose ports lie in the same place. */
+static __always_inline const void *hr_plain_transport(const struct hr_frame *f) {
+    return hr_plain_ip(f) + 1;
 }
 
-/* The ports lie in the same place in both. Read when they are asked for, or they would be in the way of the rest. */
-static __always_inline void hr_plain_ports(struct hr_packet *p, const struct hr_frame *f) {
-    const struct udphdr *udp = f->data + sizeof(struct ethhdr) + sizeof(struct iphdr);
+/* Read when they are asked for: a look costs less than a place on the stack in between. */
+static __always_inline u8 hr_plain_protocol(const struct hr_frame *f) {
+    return *(const volatile u8 *)&hr_plain_ip(f)->protocol;
+}
 
-    p->sport = hr_plain_port(udp->source);
-    p->dport = hr_plain_port(udp->dest);
+static __always_inline u8 hr_plain_flags(const struct hr_frame *f) {
+    return ((const volatile u8 *)hr_plain_transport(f))[13];
+}
+
+/* Whether it is IPv4 without tags, options or fragments, and the frame long enough for the headers. Words are read
+ * whole, for every look counts. */
+static __always_inline bool hr_plain_frame(const struct hr_frame *f) {
+    const void *ip = hr_plain_ip(f);
+
+    return hr_plain_transport(f) + sizeof(struct tcphdr) <= f->end && !f->vid &&
+           (*(const u32 *)(ip - 2) & HR_PLAIN_IP4_MASK) == HR_PLAIN_IP4 &&
+           !(*(const u32 *)(ip + offsetof(struct iphdr, frag_off)) & HR_PLAIN_FRAGMENT);
+}
+
+/* Whether the far end may be one of which the guard or anti-spoofing knows. */
+static __always_inline bool hr_plain_far_known(const struct hr_frame *f) {
+    const struct hr_gate *gate = HR_VALUE(HR_GATE);
+    const struct iphdr *ip = hr_plain_ip(f);
+
+    return gate->far[hr_far_byte(bpf_ntohl(f->hook == HR_INGRESS ? ip->saddr : ip->daddr))];
+}
+
+/* Whether the header is as it should be; `total`: bytes of the packet. */
+static __always_inline bool hr_plain_tcp(const struct tcphdr *tcp, u32 total) {
+    u32 header = tcp->doff * 4;
+
+    return header >= sizeof(*tcp) && sizeof(struct iphdr) + header <= total && hr_sound_flags(((const u8 *)tcp)[13]);
 }
 
 /* Whether a datagram is as long as it says, and does not come from or go to where joiners call. */
-static __always_inline bool hr_plain_udp(struct hr_packet *p, const struct hr_frame *f, const struct udphdr *udp) {
+static __always_inline bool hr_plain_udp(const struct udphdr *udp, u32 total) {
     const struct hr_gate *gate = HR_VALUE(HR_GATE);
     u32 length = bpf_ntohs(udp->len);
 
-    if (length && (length < sizeof(*udp) || length > p->payload))
+    if (length < sizeof(*udp) || sizeof(struct iphdr) + length > total)
         return false;
-    hr_plain_ports(p, f);
-    return p->sport != gate->join_port && p->dport != gate->join_port;
+    return hr_wire_port(&udp->source) != gate->join_port && hr_wire_port(&udp->dest) != gate->join_port;
 }
 
-/* Whether every header is as it should be, and neither the guard nor anti-spoofing can have a say. Fills what the
- * others here read. */
-static __always_inline bool hr_parse_plain(struct hr_packet *p, const struct hr_frame *f) {
-    struct iphdr *ip = f->data + sizeof(struct ethhdr);
-    struct tcphdr *tcp = (void *)(ip + 1);
+/* Whether every header is as it should be, and neither the guard nor anti-spoofing can have a say. */
+static __always_inline bool hr_plain(const struct hr_frame *f) {
     u32 total;
 
-    if (!hr_plain_addresses(p, f))
+    if (!hr_plain_frame(f))
         return false;
-    total = bpf_ntohs(ip->tot_len);
-    if (total < HR_PLAIN_BYTES_MIN || sizeof(struct ethhdr) + total > (u64)(f->end - f->data) ||
-        hr_far_known(HR_VALUE(HR_GATE), p, f->hook))
+    total = bpf_ntohs(hr_plain_ip(f)->tot_len);
+    if (sizeof(struct ethhdr) + total > (u64)(f->end - f->data) || hr_plain_far_known(f))
         return false;
-    p->payload = total - sizeof(*ip);
-    if (p->protocol != HR_TCP)
-        return p->protocol == HR_UDP && hr_plain_udp(p, f, (void *)tcp);
-    hr_judge_tcp(p, tcp);
-    return !p->problem;
+    if (hr_plain_protocol(f) == HR_TCP)
+        return hr_plain_tcp(hr_plain_transport(f), total);
+    return hr_plain_protocol(f) == HR_UDP && hr_plain_udp(hr_plain_transport(f), total);
 }
 
 /* Whether the guard has nothing to say, which it knows of TCP by its addresses alone. */
 static __always_inline bool hr_plainly_unguarded(const struct hr_frame *f) {
-    struct hr_packet p = {};
-
-    return hr_plain_addresses(&p, f) && p.protocol == HR_TCP && !hr_far_known(HR_VALUE(HR_GATE), &p, f->hook);
+    return hr_plain_frame(f) && hr_plain_protocol(f) == HR_TCP && !hr_plain_far_known(f);
 }
 
-/* Whether an allowed packet leaves nothing to remember. */
-static __always_inline bool hr_plainly_allowed(const struct hr_frame *f, const struct hr_packet *p) {
-    return f->hook == HR_INGRESS || (p->protocol == HR_TCP && !hr_bare_syn(p));
+static __always_inline bool hr_plainly_opens(const struct hr_frame *f) {
+    return hr_plain_protocol(f) == HR_TCP && (hr_plain_flags(f) & (HR_TCP_SYN | HR_TCP_ACK)) == HR_TCP_SYN;
+}
+
+/* Both ends by IPv4's own 32 bits. */
+static __always_inline struct hr_ends hr_plain_ends(const struct hr_frame *f, const struct hr_half *half) {
+    const struct iphdr *ip = hr_plain_ip(f);
+
+    return hr_ends_of4(half, bpf_ntohl(ip->saddr), bpf_ntohl(ip->daddr));
+}
+
+/* Classifies a packet between these ends, or one that goes the other way. */
+static __always_inline void hr_plainly_classify(const struct hr_frame *f, const struct hr_half *half,
+                                                const struct hr_ends *ends, bool reversed, struct hr_found *found) {
+    const struct udphdr *udp = hr_plain_transport(f);
+    struct hr_port port = {
+        .wire = reversed ? &udp->source : &udp->dest,
+        .protocol = &hr_plain_ip(f)->protocol,
+    };
+
+    hr_classify_ends(half, ends, reversed, &port, found);
+}
+
+/* What state asks of a packet. */
+static __always_inline void hr_plain_packet(struct hr_packet *p, const struct hr_frame *f) {
+    const struct udphdr *udp = hr_plain_transport(f);
+
+    p->src_lo = bpf_ntohl(hr_plain_ip(f)->saddr);
+    p->dst_lo = bpf_ntohl(hr_plain_ip(f)->daddr);
+    p->protocol = hr_plain_protocol(f);
+    p->flags = hr_plain_flags(f);
+    p->sport = hr_wire_port(&udp->source);
+    p->dport = hr_wire_port(&udp->dest);
 }
 
 /* HR_REPLY: leaving as the answer to an allowed inbound flow; hr_by_reverse without what is known here. */
-static __always_inline u32 hr_plainly_replied(const struct hr_half *half, const struct hr_ends *ends,
-                                              const struct hr_packet *p, struct hr_found *found) {
+static __always_inline u32 hr_plainly_replied(const struct hr_frame *f, const struct hr_half *half,
+                                              const struct hr_ends *ends, const struct hr_packet *p,
+                                              struct hr_found *found) {
     struct hr_found reversed = {};
 
-    hr_classify_ends(half, ends, true, hr_port_at(half, p, true), &reversed);
+    hr_plainly_classify(f, half, ends, true, &reversed);
     if (!hr_allows(&reversed) || !hr_may_reply(p, &reversed))
         return HR_NONE;
     found->in.rule = reversed.in.rule;
@@ -126,50 +154,64 @@ static __always_inline u32 hr_plainly_established(const struct hr_frame *f, u32 
 
 /* What state says of a refused packet that opens no connection. HR_DENIED: nothing. */
 static __always_inline u32 hr_plainly_known(const struct hr_frame *f, u32 generation, const struct hr_half *half,
-                                            const struct hr_ends *ends, const struct hr_packet *p,
-                                            struct hr_found *found) {
+                                            const struct hr_ends *ends, struct hr_found *found) {
     struct hr_flow4_key key = {};
+    struct hr_packet p = {};
     struct hr_flow *flow;
 
-    if (f->hook == HR_EGRESS && hr_plainly_replied(half, ends, p, found))
+    hr_plain_packet(&p, f);
+    if (f->hook == HR_EGRESS && hr_plainly_replied(f, half, ends, &p, found))
         return HR_REPLY;
-    hr_key4(&key, p, hr_source_is_b(p));
+    hr_key4(&key, &p, hr_source_is_b(&p));
     flow = bpf_map_lookup_elem(&hr_flows4, &key);
     if (flow)
-        return hr_plainly_established(f, generation, p, flow, found);
-    return hr_may_pick_up(p, f->hook) ? HR_NONE : HR_DENIED;
+        return hr_plainly_established(f, generation, &p, flow, found);
+    return hr_may_pick_up(&p, f->hook) ? HR_NONE : HR_DENIED;
 }
 
-/* The reason of a packet that is classified. HR_NONE: look closer, also where an event has to be told. */
-static __always_inline u32 hr_plain_reason(const struct hr_frame *f, u32 generation, const struct hr_half *half,
-                                           const struct hr_ends *ends, const struct hr_packet *p, struct hr_cpu *cpu,
-                                           struct hr_found *found) {
-    u32 reason = HR_DENIED;
-
-    if (hr_allows(found))
-        return hr_allows_trial(found) && hr_plainly_allowed(f, p) ? HR_ALLOWED : HR_NONE;
-    if (!hr_bare_syn(p))
-        reason = hr_plainly_known(f, generation, half, ends, p, found);
-    if (reason == HR_DENIED && !f->probe && !hr_told_enough(cpu))
-        return HR_NONE;
-    return reason;
+/* Whether an allowed packet leaves nothing to remember. */
+static __always_inline bool hr_plainly_allowed(const struct hr_frame *f) {
+    return f->hook == HR_INGRESS || (hr_plain_protocol(f) == HR_TCP && !hr_plainly_opens(f));
 }
 
-/* The reason; HR_NONE: look closer. Otherwise `found` says what has decided, and `cpu` is the number of this one. */
-static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_found *found, u32 *cpu) {
+/* The reason; HR_NONE: look closer. Otherwise `found` says what has decided. */
+static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_found *found) {
     struct hr_half half = hr_half_of(generation);
-    struct hr_packet p = {};
     struct hr_ends ends;
 
-    if (!generation || !hr_parse_plain(&p, f))
+    if (!generation || !hr_plain(f))
         return HR_NONE;
-    ends = hr_ends_of(&half, &p);
-    hr_plain_ports(&p, f);
-    hr_classify_ends(&half, &ends, false, hr_port_at(&half, &p, false), found);
+    ends = hr_plain_ends(f, &half);
+    hr_plainly_classify(f, &half, &ends, false, found);
+    /* Nothing is kept, told or charged of what opens a connection and is refused. */
+    if (!hr_allows(found) && hr_plainly_opens(f))
+        return HR_DENIED;
     if (hr_either(found, HR_FLAGS_NOT_PLAIN))
         return HR_NONE;
-    *cpu = bpf_get_smp_processor_id();
-    return hr_plain_reason(f, generation, &half, &ends, &p, hr_cpu_of(*cpu), found);
+    if (!hr_allows(found))
+        return hr_plainly_known(f, generation, &half, &ends, found);
+    return hr_allows_trial(found) && hr_plainly_allowed(f) ? HR_ALLOWED : HR_NONE;
+}
+
+static __always_inline void hr_plainly_count(const struct hr_frame *f, u32 generation, const struct hr_found *found,
+                                             u32 number, u32 reason) {
+    hr_count_rules(f, number, generation & 1, found);
+    hr_count_reason(f, hr_cpu_of(number), reason);
+}
+
+/* Counts, and says whether nobody has to look closer: an event may have to be told of what is refused. */
+static __always_inline bool hr_plainly_done(const struct hr_frame *f, u32 generation, const struct hr_found *found,
+                                            u32 reason) {
+    if (reason == HR_DENIED) {
+        u32 tick = hr_tick(), number = bpf_get_smp_processor_id();
+
+        if (!hr_told_enough(hr_cpu_of(number), tick))
+            return false;
+        hr_plainly_count(f, generation, found, number, HR_DENIED);
+    } else {
+        hr_plainly_count(f, generation, found, bpf_get_smp_processor_id(), reason);
+    }
+    return true;
 }
 
 #endif

@@ -15,7 +15,6 @@
  * tests compare with two others.
  */
 enum hr_setting {
-    HR_ROOT4_AT,
     HR_ROOT6_AT,
     HR_CHUNKS_AT,
     HR_SKIPS_AT,
@@ -86,12 +85,20 @@ enum hr_value {
         hr_index;                                                                                                      \
     })
 
-/* Where a table begins. */
-#define HR_TABLE(image, at)                                                                                            \
+/* So many bytes behind something. Written out, for the compiler would copy the address and add to that. */
+#define HR_BEHIND(address, bytes)                                                                                      \
     ({                                                                                                                 \
-        void *hr_table = (image);                                                                                      \
-        asm("%0 += %1" : "+r"(hr_table) : "i"(HR_SETTING_MARK + (at)));                                                \
-        hr_table;                                                                                                      \
+        u64 hr_behind = (bytes);                                                                                       \
+        asm("%0 += %1" : "+r"(hr_behind) : "r"(address));                                                              \
+        (void *)hr_behind;                                                                                             \
+    })
+
+/* So many bytes behind where a table begins. */
+#define HR_IN_TABLE(image, at, bytes)                                                                                  \
+    ({                                                                                                                 \
+        u64 hr_bytes = (bytes);                                                                                        \
+        asm("%0 += %1" : "+r"(hr_bytes) : "i"(HR_SETTING_MARK + (at)));                                                \
+        HR_BEHIND(image, hr_bytes);                                                                                    \
     })
 
 /* Cuts a small number in an instruction that the compiler cannot drop. */

@@ -10,8 +10,10 @@ pub(crate) const LENGTHS: usize = 14;
 pub(crate) const REASONS: usize = 64;
 /// Hooks that have counters: ingress and egress.
 pub(crate) const HOOKS: usize = 2;
-/// 64-bit words of each of the guard's gates.
-pub(crate) const GATE_WORDS: usize = 65_536 / 64;
+/// Of the guard's gates, the first by the far end: its bytes, 2 to the power of so many.
+pub(crate) const FAR_SHIFT: u32 = 14;
+/// The second by all that an entry matches: its bits.
+pub(crate) const GUARD_SHIFT: u32 = 16;
 /// Where ephemeral ports begin: those of clients (the first of Linux's `net.ipv4.ip_local_port_range`).
 pub(crate) const EPHEMERAL_PORT_FIRST: u16 = 32_768;
 
@@ -42,8 +44,8 @@ shared! {
     struct Meta = "hr_meta" { revision: u64, generation: u32, rules: u32, words: [u32; LENGTHS], digest: [u8; 32], }
     /// A counter.
     struct Count = "hr_count" { packets: u64, bytes: u64, }
-    /// One bit for each entry that a hash map might have.
-    struct Gate = "hr_gate" { far: [u64; GATE_WORDS], guard: [u64; GATE_WORDS], join_port: u32, pad: u32, }
+    /// Whether a hash map might have an entry.
+    struct Gate = "hr_gate" { far: [u8; 1 << FAR_SHIFT], guard: [u64; 1 << (GUARD_SHIFT - 6)], join_port: u32, pad: u32, }
     /// A sync flow.
     struct GuardKey = "hr_guard_key" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, ifindex: u32, port: u16, protocol: u8, hook_match: u8,

@@ -164,6 +164,6 @@ mod tests {
         let live = btf.maps(&["hr_live"]);
         assert!(live.contains("{generation@0 4 disarmed@32 4 }"), "{live}");
         assert_ne!(btf.maps(&["hr_flows4"]), btf.maps(&["hr_flows6"]).replace("hr_flows6", "hr_flows4"));
-        assert!(btf.layout("hr_gate").contains("far@0 8 [1024]"), "{}", btf.layout("hr_gate"));
+        assert!(btf.layout("hr_gate").contains("far@0 1 [16384]"), "{}", btf.layout("hr_gate"));
     }
 }

@@ -26,8 +26,8 @@ pub(crate) const VALUES: [&str; 7] =
     ["hr_live", "hr_gate", "hr_timeouts", "hr_cpus", "hr_buckets", "hr_image_even", "hr_image_odd"];
 
 /// In the order of `enum hr_setting`: where each table begins, what cuts an index to it, and the rest.
-const TABLES: [(TableId, &str); 13] = [
-    (TableId::Root4, "ROOT4"),
+/// The one with which an image begins is not among them.
+const TABLES: [(TableId, &str); 12] = [
     (TableId::Root6, "ROOT6"),
     (TableId::Chunks, "CHUNKS"),
     (TableId::Skips, "SKIPS"),

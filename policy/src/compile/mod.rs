@@ -118,7 +118,7 @@ fn parts(model: &Model, rules: &RuleTable, ports: &mut PortAtoms, tuning: &Tunin
     (parts, places)
 }
 
-/// Policies of each layer that have a section for the direction.
+/// Policies of each layer that have a section for the direction. Those of one layer are in the last, so that there is one look-up.
 fn layers(model: &Model, side: Side, one_layer_rules_max: usize) -> [Vec<usize>; LAYERS] {
     let of_side =
         || model.policies.iter().enumerate().filter_map(|(index, policy)| Some((index, policy, policy.rules(side)?)));
@@ -127,6 +127,9 @@ fn layers(model: &Model, side: Side, one_layer_rules_max: usize) -> [Vec<usize>;
     for (index, policy, _) in of_side() {
         let first = rules > one_layer_rules_max && policy.tier <= Tier::Platform;
         layers[usize::from(!first)].push(index);
+    }
+    if layers[1].is_empty() {
+        layers.swap(0, 1);
     }
     layers
 }
