@@ -28,11 +28,16 @@ static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_co
 
 /* `cpu`: the number of this one. */
 static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u32 slot, const struct hr_found *found) {
-    u32 key = cpu * 2 + slot;
-    struct hr_count *rules = bpf_map_lookup_elem(&hr_rules, &key);
+    u32 key = HR_CUT(cpu, HR_CPUS_MASK) * 2 + slot;
+    struct hr_count *rules;
 
-    if (!rules)
-        return;
+    if (HR_SET(HR_RULES_INSIDE)) {
+        rules = HR_BEHIND(HR_VALUE(HR_RULES), HR_TIMES(key, HR_RULES_BYTES));
+    } else {
+        rules = bpf_map_lookup_elem(&hr_rules, &key);
+        if (!rules)
+            return;
+    }
     hr_count_rule(f, rules, found->in.rule);
     if (found->out.rule != found->in.rule)
         hr_count_rule(f, rules, found->out.rule);

@@ -91,16 +91,22 @@ __noinline int hr_closer_xdp_frags(struct xdp_md *ctx, u32 generation) {
 }
 
 static __always_inline u32 hr_plain_xdp(struct xdp_md *ctx, u32 generation) {
-    struct hr_found found = {};
+    struct hr_plain plain = {};
     struct hr_frame f = {};
     u32 reason;
 
     hr_frame_xdp(&f, ctx, false);
-    reason = hr_judge_plain(&f, generation, &found);
+    if (!hr_plainly_found(&f, generation, &plain))
+        return HR_NONE;
+    if (hr_plainly_refused(&f, &plain)) {
+        hr_size_xdp(&f, ctx);
+        return hr_plainly_done(&f, generation, &plain.found, HR_DENIED) ? HR_DENIED : HR_NONE;
+    }
+    reason = hr_plain_reason(&f, generation, &plain);
     if (!reason)
         return HR_NONE;
     hr_size_xdp(&f, ctx);
-    return hr_plainly_done(&f, generation, &found, reason) ? reason : HR_NONE;
+    return hr_plainly_done(&f, generation, &plain.found, reason) ? reason : HR_NONE;
 }
 
 static __always_inline int hr_xdp_action(u32 reason) {
@@ -125,16 +131,18 @@ __noinline int hr_closer_egress(struct __sk_buff *skb, u32 generation) {
 }
 
 static __always_inline u32 hr_plain_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
-    struct hr_found found = {};
+    struct hr_plain plain = {};
     struct hr_frame f = {};
     u32 reason;
 
     hr_frame_skb(&f, skb, hook);
-    reason = hr_judge_plain(&f, generation, &found);
+    if (!hr_plainly_found(&f, generation, &plain))
+        return HR_NONE;
+    reason = hr_plainly_refused(&f, &plain) ? HR_DENIED : hr_plain_reason(&f, generation, &plain);
     if (!reason)
         return HR_NONE;
     hr_size_skb(&f, skb);
-    return hr_plainly_done(&f, generation, &found, reason) ? reason : HR_NONE;
+    return hr_plainly_done(&f, generation, &plain.found, reason) ? reason : HR_NONE;
 }
 
 /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
@@ -214,18 +222,25 @@ static __always_inline bool hr_unguarded(struct __sk_buff *skb, u8 hook) {
     return hr_plainly_unguarded(&f);
 }
 
+/* What the guard does not know goes on to the policy's program, and to others should that be missing. */
+static __always_inline int hr_hand_on(struct __sk_buff *skb, int action, const u32 hook) {
+    if (action == TC_ACT_UNSPEC)
+        bpf_tail_call_static(skb, &hr_policy, hook);
+    return action;
+}
+
 /*
- * Nothing but the guard, before the policy's program where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
+ * Nothing but the guard, in a program of its own where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
  * packet goes on and meets no other program. It reads no map of policy.
  */
 SEC("classifier")
 int hr_guard_ingress(struct __sk_buff *skb) {
-    return hr_unguarded(skb, HR_INGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_ingress(skb);
+    return hr_hand_on(skb, hr_unguarded(skb, HR_INGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_ingress(skb), HR_INGRESS);
 }
 
 SEC("classifier")
 int hr_guard_egress(struct __sk_buff *skb) {
-    return hr_unguarded(skb, HR_EGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_egress(skb);
+    return hr_hand_on(skb, hr_unguarded(skb, HR_EGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_egress(skb), HR_EGRESS);
 }
 
 SEC("xdp")

@@ -56,8 +56,9 @@ struct {
 } hr_chunks SEC(".maps");
 
 /*
- * Key: cpu * 2 + half. The value is a counter for each rule; its real size is set when userspace creates the map.
- * Written by programs, each on its own CPU; cleared by userspace in the idle half.
+ * A counter for each rule, for each half of each CPU, one after the other: cpu * 2 + half. All in one value, which
+ * needs no look-up, or where the kernel takes none so large in one for each CPU and half; sizes are set when userspace
+ * creates the map. Written by programs, each on its own CPU; cleared by userspace in the idle half.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -163,6 +164,14 @@ struct {
     __type(key, u32);
     __type(value, u32);
 } hr_judged SEC(".maps");
+
+/* Key: hook. What the guard's program hands on to: the policy's. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+    __uint(max_entries, HR_HOOKS);
+    __type(key, u32);
+    __type(value, u32);
+} hr_policy SEC(".maps");
 
 /* Verdicts on first fragments, for the later ones. Two tables, so that a flood of fragments cannot push out those of
  * sync flows. */

@@ -174,44 +174,57 @@ static __always_inline bool hr_plainly_allowed(const struct hr_frame *f) {
     return f->hook == HR_INGRESS || (hr_plain_protocol(f) == HR_TCP && !hr_plainly_opens(f));
 }
 
-/* The reason; HR_NONE: look closer. Otherwise `found` says what has decided. */
-static __always_inline u32 hr_judge_plain(const struct hr_frame *f, u32 generation, struct hr_found *found) {
-    struct hr_half half = hr_half_of(generation);
+/* What is found of a packet that is plain, and needs a reason. */
+struct hr_plain {
+    struct hr_half half;
     struct hr_ends ends;
+    struct hr_found found;
+};
 
+/* Classifies; false: look closer. */
+static __always_inline bool hr_plainly_found(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
     if (!generation || !hr_plain(f))
-        return HR_NONE;
-    ends = hr_plain_ends(f, &half);
-    hr_plainly_classify(f, &half, &ends, false, found);
-    /* Nothing is kept, told or charged of what opens a connection and is refused. */
-    if (!hr_allows(found) && hr_plainly_opens(f))
-        return HR_DENIED;
+        return false;
+    plain->half = hr_half_of(generation);
+    plain->ends = hr_plain_ends(f, &plain->half);
+    hr_plainly_classify(f, &plain->half, &plain->ends, false, &plain->found);
+    return true;
+}
+
+/* Whether it opens a connection and is refused: nothing is kept, charged or known of it. */
+static __always_inline bool hr_plainly_refused(const struct hr_frame *f, const struct hr_plain *plain) {
+    return !hr_allows(&plain->found) && hr_plainly_opens(f);
+}
+
+/* The reason of what is not; HR_NONE: look closer. Otherwise `found` says what has decided. */
+static __always_inline u32 hr_plain_reason(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
+    struct hr_found *found = &plain->found;
+
     if (hr_either(found, HR_FLAGS_NOT_PLAIN))
         return HR_NONE;
     if (!hr_allows(found))
-        return hr_plainly_known(f, generation, &half, &ends, found);
+        return hr_plainly_known(f, generation, &plain->half, &plain->ends, found);
     return hr_allows_trial(found) && hr_plainly_allowed(f) ? HR_ALLOWED : HR_NONE;
 }
 
-static __always_inline void hr_plainly_count(const struct hr_frame *f, u32 generation, const struct hr_found *found,
-                                             u32 number, u32 reason) {
-    hr_count_rules(f, number, generation & 1, found);
-    hr_count_reason(f, hr_cpu_of(number), reason);
-}
-
-/* Counts, and says whether nobody has to look closer: an event may have to be told of what is refused. */
+/* Counts, and says whether that is all: an event may have to be told of what is refused. */
 static __always_inline bool hr_plainly_done(const struct hr_frame *f, u32 generation, const struct hr_found *found,
                                             u32 reason) {
-    if (reason == HR_DENIED) {
-        u32 tick = hr_tick(), number = bpf_get_smp_processor_id();
+    u32 tick = reason == HR_DENIED ? hr_tick() : 0, number = bpf_get_smp_processor_id();
+    struct hr_cpu *cpu = hr_cpu_of(number);
 
-        if (!hr_told_enough(hr_cpu_of(number), tick))
-            return false;
-        hr_plainly_count(f, generation, found, number, HR_DENIED);
-    } else {
-        hr_plainly_count(f, generation, found, bpf_get_smp_processor_id(), reason);
-    }
+    if (reason == HR_DENIED && !hr_told_enough(cpu, tick))
+        return false;
+    hr_count_rules(f, number, generation & 1, found);
+    hr_count_reason(f, cpu, reason);
     return true;
+}
+
+/* The reason without leaving anything behind, for probes. */
+static __always_inline u32 hr_ask_plain(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
+    if (!hr_plainly_found(f, generation, plain))
+        return HR_NONE;
+    return hr_plainly_refused(f, plain) ? HR_DENIED : hr_plain_reason(f, generation, plain);
 }
 
 #endif

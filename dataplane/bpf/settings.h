@@ -39,6 +39,8 @@ enum hr_setting {
     HR_LIMITS_MASK,
     HR_RULES_MASK,
     HR_CPUS_MASK,     /* CPUs that there may be, up to a power of two, less one */
+    HR_RULES_BYTES,   /* the counters of one CPU and half */
+    HR_RULES_INSIDE,  /* 1: hr_rules is one value; 0: one for each CPU and half */
     HR_CHUNKS_INSIDE, /* 1: the chunks are in hr_image; 0: in hr_chunks, on kernels that know no values above 4 MiB */
     HR_SETTINGS,
 };
@@ -51,6 +53,7 @@ enum hr_value {
     HR_GATE,
     HR_TIMEOUTS,
     HR_CPUS,
+    HR_RULES,
     HR_BUCKETS,
     HR_IMAGE_EVEN,
     HR_IMAGE_ODD,
@@ -85,6 +88,14 @@ enum hr_value {
         hr_index;                                                                                                      \
     })
 
+/* A small number so many times. */
+#define HR_TIMES(number, setting)                                                                                      \
+    ({                                                                                                                 \
+        u32 hr_product = (number);                                                                                     \
+        asm("%0 *= %1" : "+w"(hr_product) : "i"(HR_SETTING_MARK + (setting)));                                         \
+        hr_product;                                                                                                    \
+    })
+
 /* So many bytes behind something. Written out, for the compiler would copy the address and add to that. */
 #define HR_BEHIND(address, bytes)                                                                                      \
     ({                                                                                                                 \
@@ -93,12 +104,12 @@ enum hr_value {
         (void *)hr_behind;                                                                                             \
     })
 
-/* So many bytes behind where a table begins. */
-#define HR_IN_TABLE(image, at, bytes)                                                                                  \
+/* Where in an image so many bytes of a table are. */
+#define HR_TABLE_OFFSET(at, bytes)                                                                                     \
     ({                                                                                                                 \
-        u64 hr_bytes = (bytes);                                                                                        \
-        asm("%0 += %1" : "+r"(hr_bytes) : "i"(HR_SETTING_MARK + (at)));                                                \
-        HR_BEHIND(image, hr_bytes);                                                                                    \
+        u64 hr_offset = (bytes);                                                                                       \
+        asm("%0 += %1" : "+r"(hr_offset) : "i"(HR_SETTING_MARK + (at)));                                               \
+        hr_offset;                                                                                                     \
     })
 
 /* Cuts a small number in an instruction that the compiler cannot drop. */

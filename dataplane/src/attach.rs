@@ -1,8 +1,8 @@
 //! Where the programs are attached, and how they are replaced: links are pinned and updated in place, so there is never a gap.
 //!
-//! What arrives is judged once: by XDP, or where that is off by traffic control. Under TCX, where programs stack, a program with nothing
-//! but the guard comes first, with a link of its own: whatever becomes of the policy's program, sync flows never meet it (G0). In
-//! XDP and under clsact one program does both, the guard first.
+//! What arrives is judged once: by XDP, or where that is off by traffic control. Under TCX, where programs stack, the one that is attached
+//! is nothing but the guard, which hands on to the policy's by a tail call: whatever becomes of that, sync flows never meet it (G0).
+//! In XDP and under clsact one program does both, the guard first.
 
 mod clsact;
 mod filters;
@@ -18,21 +18,21 @@ use self::{filters::Place, site::Site};
 use crate::{
     enforcer::{Attachment, Hook, HookState, HookStatus, TcMode, XdpMode},
     error::AttachError,
-    object::Object,
+    object::{Object, policy_program},
     pin::{self, Pins},
     sys::{self, LinkKind},
 };
 
-/// The programs at one hook.
+/// The program at one hook.
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) hook: Hook,
     interface: String,
     pub(crate) attachment: Attachment,
-    /// The policy's program; and under TCX the guard's. None under clsact, where the kernel has no links.
-    links: Vec<OwnedFd>,
-    /// The programs' numbers under TCX, in the order in which packets meet them; under clsact that of the one.
-    programs: Vec<u32>,
+    /// None under clsact, where the kernel has no links.
+    link: Option<OwnedFd>,
+    /// The number of the program under TCX and clsact.
+    program: u32,
     /// Something was not there before, and was made.
     pub(crate) fresh: bool,
 }
@@ -74,7 +74,7 @@ fn ingress(site: &mut Site<'_>, ways: Ways) -> Result<Attached, AttachError> {
     let program = site.object.xdp;
     for mode in modes {
         if let Some(link) = site.adopt(program, xdp_pin(*mode).0) {
-            return Ok(site.attached(Direction::Ingress, *mode, vec![link], false));
+            return Ok(site.attached(Direction::Ingress, *mode, Some(link), false));
         }
     }
     let mut failure = None;
@@ -84,7 +84,7 @@ fn ingress(site: &mut Site<'_>, ways: Ways) -> Result<Attached, AttachError> {
         site.remove_link(xdp_pin(other).0);
         let (name, kind) = xdp_pin(*mode);
         match site.create(program, name, kind, *mode) {
-            Ok(link) => return Ok(site.attached(Direction::Ingress, *mode, vec![link], true)),
+            Ok(link) => return Ok(site.attached(Direction::Ingress, *mode, Some(link), true)),
             Err(error) => failure = failure.or(Some(error)),
         }
     }
@@ -99,72 +99,53 @@ fn xdp_pin(mode: Attachment) -> (&'static str, LinkKind) {
 }
 
 fn by_traffic_control(site: &mut Site<'_>, direction: Direction, mode: TcMode) -> Result<Attached, AttachError> {
-    if mode == TcMode::Clsact || !tcx_supported(site.interface) {
+    if mode == TcMode::Clsact || !sys::has_tcx() {
         let fresh = clsact::attach(site.object, site.interface, direction)?;
-        let program = site.object.program_fd(Tcx::of(direction).policy).and_then(sys::object_id);
-        let programs = vec![program.map_err(|error| site::fault("filter", site.interface, "clsact", &error))?];
-        let attached = site.attached(direction, Attachment::Clsact, Vec::new(), fresh);
-        return Ok(Attached { programs, ..attached });
+        let program = site.object.program_fd(policy_program(direction)).and_then(sys::object_id);
+        let program = program.map_err(|error| site::fault("filter", site.interface, "clsact", &error))?;
+        let attached = site.attached(direction, Attachment::Clsact, None, fresh);
+        return Ok(Attached { program, ..attached });
     }
     let tcx = Tcx::of(direction);
-    let adopted = (site.adopt(tcx.policy, tcx.policy_pin), site.adopt(tcx.guard, tcx.guard_pin));
-    let fresh = adopted.0.is_none() || adopted.1.is_none();
-    let guard = match adopted.1 {
+    let adopted = site.adopt(tcx.program, tcx.pin);
+    let fresh = adopted.is_none();
+    let link = match adopted {
         Some(link) => link,
-        None => site.create(tcx.guard, tcx.guard_pin, tcx.kind.first(), Attachment::Tcx)?,
+        None => site.create(tcx.program, tcx.pin, tcx.kind, Attachment::Tcx)?,
     };
-    let policy = match adopted.0 {
-        Some(link) => link,
-        None => site.create(tcx.policy, tcx.policy_pin, tcx.kind.behind(&guard), Attachment::Tcx)?,
-    };
-    let programs = vec![program_of(&guard), program_of(&policy)];
-    let attached = site.attached(direction, Attachment::Tcx, vec![policy, guard], fresh);
-    Ok(Attached { programs, ..attached })
+    let program = program_of(&link);
+    let attached = site.attached(direction, Attachment::Tcx, Some(link), fresh);
+    Ok(Attached { program, ..attached })
 }
 
 fn program_of(link: &OwnedFd) -> u32 {
     sys::link_info(link).map_or(0, |info| info.program_id)
 }
 
-/// Kernels before 6.6 have none.
-fn tcx_supported(interface: &LocalInterface) -> bool {
-    sys::tcx_programs(interface.ifindex, LinkKind::TCX_EGRESS).is_ok()
-}
-
-/// Programs and pins under TCX.
+/// The guard's program and its pin under TCX.
 struct Tcx {
-    policy: &'static str,
-    policy_pin: &'static str,
-    guard: &'static str,
-    guard_pin: &'static str,
+    program: &'static str,
+    pin: &'static str,
     kind: LinkKind,
 }
 
 impl Tcx {
     fn of(direction: Direction) -> Tcx {
         match direction {
-            Direction::Ingress => Tcx {
-                policy: crate::object::INGRESS,
-                policy_pin: "tcx-ingress",
-                guard: crate::object::GUARD_INGRESS,
-                guard_pin: "tcx-ingress-guard",
-                kind: LinkKind::TCX_INGRESS,
-            },
-            Direction::Egress => Tcx {
-                policy: crate::object::EGRESS,
-                policy_pin: "tcx-egress",
-                guard: crate::object::GUARD_EGRESS,
-                guard_pin: "tcx-egress-guard",
-                kind: LinkKind::TCX_EGRESS,
-            },
+            Direction::Ingress => {
+                Tcx { program: crate::object::GUARD_INGRESS, pin: "tcx-ingress", kind: LinkKind::TCX_INGRESS }
+            }
+            Direction::Egress => {
+                Tcx { program: crate::object::GUARD_EGRESS, pin: "tcx-egress", kind: LinkKind::TCX_EGRESS }
+            }
         }
     }
 }
 
 impl Attached {
-    /// Whether the programs are still where they were attached, and nothing has been put before them.
+    /// Whether the program is still where it was attached, and nothing has been put before it.
     pub(crate) fn in_place(&self) -> Result<(), String> {
-        for link in &self.links {
+        if let Some(link) = &self.link {
             let info = sys::link_info(link).map_err(|error| error.to_string())?;
             if info.ifindex != self.hook.ifindex {
                 return Err("somebody detached it, or the interface is gone".to_owned());
@@ -182,7 +163,7 @@ impl Attached {
         match self.attachment {
             Attachment::Tcx => self.behind_others(),
             Attachment::Clsact => {
-                matches!(clsact::place(self.hook, self.program()), Ok(Place::Behind { .. }))
+                matches!(clsact::place(self.hook, self.program), Ok(Place::Behind { .. }))
             }
             _ => false,
         }
@@ -190,11 +171,11 @@ impl Attached {
 
     fn behind_others(&self) -> bool {
         let Ok(there) = sys::tcx_programs(self.hook.ifindex, Tcx::of(self.hook.direction).kind) else { return false };
-        !there.starts_with(&self.programs) && self.programs.iter().all(|ours| there.contains(ours))
+        there.first() != Some(&self.program) && there.contains(&self.program)
     }
 
     fn filter_in_place(&self) -> Result<(), String> {
-        match clsact::place(self.hook, self.program()).map_err(|error| error.to_string())? {
+        match clsact::place(self.hook, self.program).map_err(|error| error.to_string())? {
             Place::First => {}
             Place::Behind { other } => return Err(format!("another filter was put before it: {other}")),
             Place::Missing => return Err("somebody removed the filter, or the interface is gone".to_owned()),
@@ -208,35 +189,25 @@ impl Attached {
         }
     }
 
-    /// The policy's program.
-    fn program(&self) -> u32 {
-        self.programs.last().copied().unwrap_or(0)
+    /// The program of which a second copy is needed to change its place.
+    pub(crate) fn program_of_tcx(&self) -> Option<&'static str> {
+        (self.attachment == Attachment::Tcx).then(|| Tcx::of(self.hook.direction).program)
     }
 
-    /// The programs of which a second copy is needed to change their place.
-    pub(crate) fn programs_of_tcx(&self) -> Vec<&'static str> {
-        let tcx = Tcx::of(self.hook.direction);
-        if self.attachment == Attachment::Tcx { vec![tcx.guard, tcx.policy] } else { Vec::new() }
-    }
-
-    /// Where each link is pinned.
-    fn pins(&self, pins: &Pins) -> Vec<PathBuf> {
-        let directory = pins.links(self.hook.ifindex, &self.interface);
-        let tcx = Tcx::of(self.hook.direction);
-        let names = match self.attachment {
-            Attachment::Tcx => vec![tcx.policy_pin, tcx.guard_pin],
-            mode => vec![xdp_pin(mode).0],
+    /// Where the link is pinned.
+    fn pin(&self, pins: &Pins) -> PathBuf {
+        let name = match self.attachment {
+            Attachment::Tcx => Tcx::of(self.hook.direction).pin,
+            mode => xdp_pin(mode).0,
         };
-        names.into_iter().map(|name| directory.join(name)).collect()
+        pins.links(self.hook.ifindex, &self.interface).join(name)
     }
 
-    /// Pins the links again that are no longer pinned; whether there were any.
-    pub(crate) fn restore_pins(&self, pins: &Pins) -> io::Result<bool> {
-        let paths = self.pins(pins);
-        if !self.links.is_empty() {
-            fs::create_dir_all(pins.links(self.hook.ifindex, &self.interface))?;
-        }
-        pin::restore(paths.iter().map(PathBuf::as_path).zip(&self.links))
+    /// Pins the link again if it is no longer pinned; whether that was so.
+    pub(crate) fn restore_pin(&self, pins: &Pins) -> io::Result<bool> {
+        let Some(link) = &self.link else { return Ok(false) };
+        fs::create_dir_all(pins.links(self.hook.ifindex, &self.interface))?;
+        pin::restore([(self.pin(pins).as_path(), link)].into_iter())
     }
 
     /// The status to report.
@@ -244,12 +215,12 @@ impl Attached {
         HookStatus { hook: self.hook, interface: self.interface.clone(), attachment: self.attachment, state }
     }
 
-    /// Takes the programs off the hook.
+    /// Takes the program off the hook.
     pub(crate) fn detach(self) {
-        // Somebody else may have been faster; then they are gone too.
-        self.links.iter().filter_map(|link| sys::detach_link(link).err()).for_each(|error| {
+        // Somebody else may have been faster; then it is gone too.
+        if let Some(Err(error)) = self.link.as_ref().map(sys::detach_link) {
             tracing::debug!(hook = %self.hook, %error, "a link was not attached any more");
-        });
+        }
         if self.attachment == Attachment::Clsact {
             clsact::detach(&self.interface, self.hook.direction);
         }

@@ -7,6 +7,7 @@ pub const FAILPOINTS: [&str; 27] = [
     "map-made",
     "map-pinned",
     "loaded",
+    "handed-on",
     "gate-opened",
     "entry-added",
     "entry-removed",
@@ -28,7 +29,6 @@ pub const FAILPOINTS: [&str; 27] = [
     "others-removed",
     "forward-attached",
     "forward-pinned",
-    "forward-guard-in-place",
     "forward-in-place",
 ];
 

@@ -24,7 +24,7 @@ pub(crate) fn wait_for_grace() -> io::Result<()> {
 fn wait_by_map_of_maps() -> io::Result<()> {
     let inner = sys::create_array("hr_grace", 4, 1)?;
     let outer = sys::create_array_of_maps("hr_graces", &inner)?;
-    sys::put_map(&outer, 0, &inner)
+    sys::put_object(&outer, 0, &inner)
 }
 
 #[cfg(test)]

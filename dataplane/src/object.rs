@@ -47,6 +47,17 @@ pub(crate) const ASK_INGRESS: &str = "hr_ask_ingress";
 pub(crate) const ASK_EGRESS: &str = "hr_ask_egress";
 const CLOCK: &str = "hr_clock";
 
+/// The map with the programs to which the guard's hand on.
+const HANDED_ON: &str = "hr_policy";
+
+/// The program that judges by policy under traffic control.
+pub(crate) fn policy_program(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => INGRESS,
+        Direction::Egress => EGRESS,
+    }
+}
+
 /// Largest number of guard entries; see [`policy::guard::GUARD_ENTRIES_MAX`]. Twice that, for the old and the new guard live side by side.
 pub(crate) const GUARD_MAP_ENTRIES: usize = 2 * policy::guard::GUARD_ENTRIES_MAX;
 /// Likewise against spoofing.
@@ -60,6 +71,8 @@ pub(crate) struct Object {
     copies: BTreeMap<&'static str, OwnedFd>,
     /// The XDP program that this kernel takes.
     pub(crate) xdp: &'static str,
+    /// The programs of the guard alone; none where the kernel has no TCX, for which they are.
+    guards: &'static [&'static str],
 }
 
 impl Object {
@@ -72,7 +85,8 @@ impl Object {
         }
         let object = with_settings(OBJECT, placement, &values);
         let mut ebpf = loader.load(&object).map_err(|error| refused("hedgerow.bpf.o", &error))?;
-        for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
+        let guards: &[&str] = if sys::has_tcx() { &[GUARD_INGRESS, GUARD_EGRESS] } else { &[] };
+        for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, INGRESS, EGRESS].iter().chain(guards) {
             load_program(&mut ebpf, name)?;
         }
         // Kernels before 5.18 know no multi-buffer XDP.
@@ -81,7 +95,26 @@ impl Object {
             load_program(&mut ebpf, XDP)?;
         }
         failpoint("loaded");
-        Ok(Object { ebpf, values, copies: BTreeMap::new(), xdp })
+        let object = Object { ebpf, values, copies: BTreeMap::new(), xdp, guards };
+        object.hand_on().map_err(|source| OpenError::Map { map: HANDED_ON.to_owned(), source })?;
+        failpoint("handed-on");
+        Ok(object)
+    }
+
+    /// Puts the policy's programs where the guard's hand on to; the directions in which another was there, or none.
+    pub(crate) fn hand_on(&self) -> io::Result<Vec<Direction>> {
+        let Some(Map::ProgramArray(array)) = self.ebpf.map(HANDED_ON) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let mut changed = Vec::new();
+        for (slot, direction) in [(0, Direction::Ingress), (1, Direction::Egress)] {
+            let program = self.program_fd(policy_program(direction))?;
+            if sys::object_at(array.fd(), slot).ok() != Some(sys::object_id(program)?) {
+                sys::put_object(array.fd(), slot, program)?;
+                changed.push(direction);
+            }
+        }
+        Ok(changed)
     }
 
     /// Another object file for the same maps.
@@ -175,8 +208,8 @@ impl Object {
         let mut tags = Vec::new();
         for (name, program) in self.ebpf.programs() {
             let info = match program {
-                Program::Xdp(program) if name == self.xdp || name == ASK_XDP => program.info(),
-                Program::SchedClassifier(program) => program.info(),
+                Program::Xdp(program) if program.fd().is_ok() => program.info(),
+                Program::SchedClassifier(program) if program.fd().is_ok() => program.info(),
                 _ => continue,
             };
             tags.push((name.to_owned(), info.map_err(|error| with_sources(&error))?.tag()));
@@ -185,14 +218,19 @@ impl Object {
         Ok(tags)
     }
 
-    /// Whether the programs that are attached are pinned.
-    pub(crate) fn programs_pinned(&self, pins: &Pins) -> bool {
-        [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS].iter().all(|name| pins.program(name).exists())
+    /// The programs that are attached or handed on to.
+    fn in_force(&self) -> impl Iterator<Item = &'static str> {
+        [self.xdp, INGRESS, EGRESS].into_iter().chain(self.guards.iter().copied())
     }
 
-    /// Pins the programs that are attached, replacing the pins of their predecessors.
+    /// Whether the programs in force are pinned.
+    pub(crate) fn programs_pinned(&self, pins: &Pins) -> bool {
+        self.in_force().all(|name| pins.program(name).exists())
+    }
+
+    /// Pins the programs in force, replacing the pins of their predecessors.
     pub(crate) fn pin_programs(&self, pins: &Pins) -> Result<(), OpenError> {
-        for name in [self.xdp, GUARD_INGRESS, GUARD_EGRESS, INGRESS, EGRESS] {
+        for name in self.in_force() {
             let path = pins.program(name);
             let done = remove_if_there(&path).and_then(|()| sys::pin_object(self.program_fd(name)?, &path));
             done.map_err(|error| refused(name, &error))?;
@@ -285,23 +323,33 @@ pub(crate) fn with_settings(object: &[u8], placement: &Placement, values: &[Owne
 /// The loader can neither set the size of a value nor have one addressed, so these maps are made here; the loader then finds them pinned.
 /// The maps of [`VALUES`].
 pub(crate) fn make_maps(pins: &Pins, placement: &Placement) -> Result<[OwnedFd; VALUES.len()], OpenError> {
-    make_map(pins, "hr_rules", placement.rules_bytes(), 2 * placement.cpus)?;
     let mut values = Vec::with_capacity(VALUES.len());
     for name in VALUES {
-        values.push(make_map(pins, name, value_bytes(name, placement), 1)?);
+        let (bytes, entries) = value_shape(name, placement);
+        values.push(make_map(pins, name, bytes, entries)?);
     }
-    Ok(values.try_into().expect("one for each name"))
+    let mut values: [OwnedFd; VALUES.len()] = values.try_into().expect("one for each name");
+    let place = |name| VALUES.iter().position(|value| *value == name).expect("it is one of them");
+    if !placement.rules_inside() {
+        // The kernel gives no address in a map of more values, also where no packet comes by.
+        let stand_in = values[place("hr_cpus")].try_clone();
+        values[place("hr_rules")] = stand_in.map_err(|error| refused("hr_rules", &error))?;
+    }
+    Ok(values)
 }
 
-pub(crate) fn value_bytes(name: &str, placement: &Placement) -> usize {
-    match name {
+/// Bytes of a value, and how many there are.
+pub(crate) fn value_shape(name: &str, placement: &Placement) -> (usize, u32) {
+    let bytes = match name {
         "hr_live" => size_of::<Live>(),
         "hr_gate" => size_of::<Gate>(),
         "hr_timeouts" => size_of::<TimeoutTicks>(),
         "hr_cpus" => placement.cpus() * size_of::<Cpu>(),
+        "hr_rules" => return placement.rules_shape(),
         "hr_buckets" => placement.elements(TableId::Limits) * size_of::<Buckets>(),
         _ => placement.image_words() * size_of::<u32>(),
-    }
+    };
+    (bytes, 1)
 }
 
 fn make_map(pins: &Pins, name: &'static str, bytes: usize, entries: u32) -> Result<OwnedFd, OpenError> {
@@ -332,7 +380,7 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_image_even", 1),
         ("hr_image_odd", 1),
         ("hr_chunks", count(2 * placement.chunk_words() / 256).max(1)),
-        ("hr_rules", 2 * placement.cpus),
+        ("hr_rules", placement.rules_shape().1),
         ("hr_cpus", 1),
         ("hr_buckets", 1),
         ("hr_sources", sizes.sources),
@@ -349,6 +397,7 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_events", RING_BYTES),
         ("hr_timeouts", 1),
         ("hr_probe", 1),
+        (HANDED_ON, 2),
     ]
 }
 

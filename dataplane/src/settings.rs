@@ -10,8 +10,8 @@ use crate::{elf, sizes::Placement};
 
 /// The number in the place of setting 0.
 const MARK: u32 = 0x7e57_0000;
-/// The instructions that hold a mark: 32-bit move and 32-bit and, 64-bit addition, all with an immediate.
-const WITH_MARK: [u8; 3] = [0xb4, 0x54, 0x07];
+/// The instructions that hold a mark: 32-bit move, and, and multiplication, 64-bit addition, all with an immediate.
+const WITH_MARK: [u8; 4] = [0xb4, 0x54, 0x24, 0x07];
 /// Bytes of an instruction.
 const INSTRUCTION_BYTES: usize = 8;
 /// The number in the place of value 0.
@@ -22,8 +22,8 @@ const LOAD_64: u8 = 0x18;
 const PSEUDO_MAP_VALUE: u8 = 2;
 
 /// The maps whose value is addressed so, in the order of `enum hr_value`.
-pub(crate) const VALUES: [&str; 7] =
-    ["hr_live", "hr_gate", "hr_timeouts", "hr_cpus", "hr_buckets", "hr_image_even", "hr_image_odd"];
+pub(crate) const VALUES: [&str; 8] =
+    ["hr_live", "hr_gate", "hr_timeouts", "hr_cpus", "hr_rules", "hr_buckets", "hr_image_even", "hr_image_odd"];
 
 /// In the order of `enum hr_setting`: where each table begins, what cuts an index to it, and the rest.
 /// The one with which an image begins is not among them.
@@ -55,6 +55,8 @@ fn settings(placement: &Placement) -> Vec<(String, usize)> {
     let rest = [
         ("RULES_MASK".to_owned(), placement.rules() - 1),
         ("CPUS_MASK".to_owned(), placement.cpus() - 1),
+        ("RULES_BYTES".to_owned(), placement.rules_bytes()),
+        ("RULES_INSIDE".to_owned(), usize::from(placement.rules_inside())),
         ("CHUNKS_INSIDE".to_owned(), usize::from(placement.chunks_inside())),
     ];
     at.chain(max).chain(rest).collect()

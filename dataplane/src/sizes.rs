@@ -17,6 +17,9 @@ pub(crate) const STATE: [&str; 4] = ["hr_flows4", "hr_flows6", "hr_fragments", "
 /// Bytes of one half of the image map beyond which kernels before 6.0 refuse it.
 pub const IMAGE_BYTES_OLD_KERNELS_MAX: usize = 4 << 20;
 
+/// Bytes of a value that programs address without a look-up: the verifier follows no further (`BPF_MAX_VAR_OFF`).
+const ADDRESSED_BYTES_MAX: usize = 1 << 29;
+
 /// How much the tables hold. Set when the maps are created; a change builds new maps beside the old ones. An image that needs more is
 /// refused before anything is touched (G18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +164,19 @@ impl Placement {
     /// Bytes of the counters of one processor and half.
     pub(crate) fn rules_bytes(&self) -> usize {
         self.rules() * size_of::<Count>()
+    }
+
+    /// Whether the counters of all processors and halves are one value.
+    pub(crate) fn rules_inside(&self) -> bool {
+        self.chunks_inside() && 2 * self.cpus() * self.rules_bytes() < ADDRESSED_BYTES_MAX
+    }
+
+    /// Bytes and entries of the map of these counters.
+    pub(crate) fn rules_shape(&self) -> (usize, u32) {
+        if self.rules_inside() {
+            return (2 * self.cpus() * self.rules_bytes(), 1);
+        }
+        (self.rules_bytes(), 2 * self.cpus)
     }
 
     /// The name of the directory of maps: two sets of maps with the same name can be used by the same programs. It changes with the

@@ -15,6 +15,7 @@ use std::{
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
@@ -52,42 +53,29 @@ struct MapElement {
     flags: u64,
 }
 
-/// `BPF_F_BEFORE`, `BPF_F_AFTER`, `BPF_F_LINK`: the place among the programs of a TCX hook.
+/// `BPF_F_BEFORE`: before all other programs of a TCX hook.
 const BEFORE: u32 = 1 << 3;
-const AFTER: u32 = 1 << 4;
-const RELATIVE_TO_LINK: u32 = 1 << 13;
 
-/// Where a link attaches: `enum bpf_attach_type`, flags, and the link that they refer to.
+/// Where a link attaches: `enum bpf_attach_type`, and flags.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkKind {
     attach_type: u32,
     flags: u32,
-    relative_to: u32,
 }
 
 impl LinkKind {
     const fn new(attach_type: u32, flags: u32) -> LinkKind {
-        LinkKind { attach_type, flags, relative_to: 0 }
+        LinkKind { attach_type, flags }
     }
 
     /// XDP in the driver.
     pub(crate) const XDP_NATIVE: LinkKind = LinkKind::new(37, 1 << 2);
     /// XDP in the stack.
     pub(crate) const XDP_GENERIC: LinkKind = LinkKind::new(37, 1 << 1);
-    /// TCX ingress.
-    pub(crate) const TCX_INGRESS: LinkKind = LinkKind::new(46, 0);
-    /// TCX egress.
-    pub(crate) const TCX_EGRESS: LinkKind = LinkKind::new(47, 0);
-
-    /// Before all others.
-    pub(crate) fn first(self) -> LinkKind {
-        LinkKind { flags: BEFORE, ..self }
-    }
-
-    /// Directly behind a link.
-    pub(crate) fn behind(self, link: &impl AsFd) -> LinkKind {
-        LinkKind { flags: AFTER | RELATIVE_TO_LINK, relative_to: raw(link).unwrap_or(0), ..self }
-    }
+    /// TCX ingress, before all others.
+    pub(crate) const TCX_INGRESS: LinkKind = LinkKind::new(46, BEFORE);
+    /// TCX egress, before all others.
+    pub(crate) const TCX_EGRESS: LinkKind = LinkKind::new(47, BEFORE);
 }
 
 #[repr(C)]
@@ -101,6 +89,9 @@ struct LinkCreate {
     pad: u32,
     expected_revision: u64,
 }
+
+/// The first interface of every network namespace.
+const LOOPBACK: u32 = 1;
 
 /// Programs that one TCX hook may have (`BPF_MPROG_MAX`).
 const TCX_PROGRAMS_MAX: usize = 64;
@@ -185,12 +176,21 @@ fn create_map(name: &str, mut attr: MapCreate) -> io::Result<OwnedFd> {
     owned(bpf(BPF_MAP_CREATE, &mut attr)?)
 }
 
-/// Puts a map into an array of maps.
-pub(crate) fn put_map(outer: &impl AsFd, index: u32, inner: &impl AsFd) -> io::Result<()> {
-    let inner = raw(inner)?;
-    let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_ref(&inner) as u64);
-    let mut attr = MapElement { map_fd: raw(outer)?, key, value, ..MapElement::default() };
+/// Puts a map into an array of maps, or a program into one of programs.
+pub(crate) fn put_object(array: &impl AsFd, index: u32, object: &impl AsFd) -> io::Result<()> {
+    let object = raw(object)?;
+    let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_ref(&object) as u64);
+    let mut attr = MapElement { map_fd: raw(array)?, key, value, ..MapElement::default() };
     bpf(BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
+}
+
+/// The number of what an array of programs or maps has at an index.
+pub(crate) fn object_at(array: &impl AsFd, index: u32) -> io::Result<u32> {
+    let mut number = 0_u32;
+    let (key, value) = (std::ptr::from_ref(&index) as u64, std::ptr::from_mut(&mut number) as u64);
+    let mut attr = MapElement { map_fd: raw(array)?, key, value, ..MapElement::default() };
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut attr)?;
+    Ok(number)
 }
 
 fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
@@ -201,15 +201,9 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 
 /// Attaches a program to an interface.
 pub(crate) fn create_link(program: &impl AsFd, ifindex: u32, kind: LinkKind) -> io::Result<OwnedFd> {
-    let LinkKind { attach_type, flags, relative_to } = kind;
-    let mut attr = LinkCreate {
-        prog_fd: raw(program)?,
-        target_ifindex: ifindex,
-        attach_type,
-        flags,
-        relative_fd: relative_to,
-        ..LinkCreate::default()
-    };
+    let LinkKind { attach_type, flags } = kind;
+    let mut attr =
+        LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags, ..LinkCreate::default() };
     owned(bpf(BPF_LINK_CREATE, &mut attr)?)
 }
 
@@ -242,6 +236,11 @@ pub(crate) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+/// Whether the kernel has TCX (6.6): one that has not knows no such question.
+pub(crate) fn has_tcx() -> bool {
+    tcx_programs(LOOPBACK, LinkKind::TCX_EGRESS).is_ok()
 }
 
 /// The programs of a TCX hook, in the order in which packets meet them, by the kernel's numbers. Takes CAP_NET_ADMIN; learning more of

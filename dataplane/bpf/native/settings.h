@@ -23,7 +23,8 @@ static void *hr_value(enum hr_value value);
 #define HR_MASK(number, mask) ((number) &= (mask))
 #define HR_SET(setting) (hr_settings[setting])
 #define HR_CUT(index, mask) hr_cut(index, mask)
+#define HR_TIMES(number, setting) ((number)*hr_settings[setting])
 #define HR_BEHIND(address, bytes) ((void *)((u8 *)(address) + (bytes)))
-#define HR_IN_TABLE(image, at, bytes) ((void *)((u8 *)(image) + hr_settings[at] + (bytes)))
+#define HR_TABLE_OFFSET(at, bytes) ((u64)hr_settings[at] + (bytes))
 
 #endif

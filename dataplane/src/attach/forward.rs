@@ -1,11 +1,7 @@
-//! Puts our programs before others again that have put themselves first. The new ones are in front before the old ones go: a hook is
-//! never without them, for no packet and whenever this process is killed.
+//! Puts our program before others again that have put themselves first. The new one is in front before the old one goes: a hook is
+//! never without it, for no packet and whenever this process is killed.
 
-use std::{
-    fs, io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
 
 use policy::LocalInterface;
 
@@ -19,7 +15,7 @@ use crate::{
     sys,
 };
 
-/// Brings the programs of one hook to the front.
+/// Brings the program of one hook to the front.
 pub(crate) fn bring_forward(
     object: &mut Object,
     pins: &Pins,
@@ -31,38 +27,30 @@ pub(crate) fn bring_forward(
         return Ok(Attached { fresh: true, ..attached });
     }
     let tcx = Tcx::of(attached.hook.direction);
-    let links = in_front(object, &attached, &tcx)
-        .and_then(|links| take_the_pins(&links, &attached, pins).map(|()| links))
-        .map_err(|error| fault(tcx.policy, interface, "tcx", &error))?;
-    let programs = vec![program_of(&links[1]), program_of(&links[0])];
-    // With their pins taken, the old links go with the descriptors in `attached`.
-    Ok(Attached { links, programs, fresh: true, ..attached })
+    let link = in_front(object, &attached, &tcx)
+        .and_then(|link| take_the_pin(&link, &attached, pins).map(|()| link))
+        .map_err(|error| fault(tcx.program, interface, "tcx", &error))?;
+    // With its pin taken, the old link goes with the descriptor in `attached`.
+    Ok(Attached { program: program_of(&link), link: Some(link), fresh: true, ..attached })
 }
 
-/// Links of copies of the programs before all others, the policy's and the guard's.
-fn in_front(object: &mut Object, attached: &Attached, tcx: &Tcx) -> io::Result<Vec<OwnedFd>> {
+/// A link of a copy of the program before all others.
+fn in_front(object: &mut Object, attached: &Attached, tcx: &Tcx) -> io::Result<OwnedFd> {
     let ifindex = attached.hook.ifindex;
-    let there = sys::tcx_programs(ifindex, tcx.kind)?;
-    let (guard, policy) = (object.copy_not_among(tcx.guard, &there)?, object.copy_not_among(tcx.policy, &there)?);
-    let guard = sys::create_link(&guard, ifindex, tcx.kind.first())?;
-    let policy = sys::create_link(&policy, ifindex, tcx.kind.behind(&guard))?;
+    let copy = object.copy_not_among(tcx.program, &sys::tcx_programs(ifindex, tcx.kind)?)?;
+    let link = sys::create_link(&copy, ifindex, tcx.kind)?;
     failpoint("forward-attached");
-    Ok(vec![policy, guard])
+    Ok(link)
 }
 
-/// Pins the new links under other names and renames them over the old ones, the guard first.
-fn take_the_pins(links: &[OwnedFd], attached: &Attached, pins: &Pins) -> io::Result<()> {
-    let paths = attached.pins(pins);
-    let beside = |path: &Path| PathBuf::from(format!("{}-next", path.display()));
-    for (link, path) in links.iter().zip(&paths) {
-        pin::remove(&beside(path));
-        sys::pin_object(link, &beside(path))?;
-    }
+/// Pins the new link under another name and renames it over the old one.
+fn take_the_pin(link: &OwnedFd, attached: &Attached, pins: &Pins) -> io::Result<()> {
+    let path = attached.pin(pins);
+    let beside = PathBuf::from(format!("{}-next", path.display()));
+    pin::remove(&beside);
+    sys::pin_object(link, &beside)?;
     failpoint("forward-pinned");
-    for path in paths.iter().rev() {
-        fs::rename(beside(path), path)?;
-        failpoint("forward-guard-in-place");
-    }
+    fs::rename(beside, path)?;
     failpoint("forward-in-place");
     Ok(())
 }

@@ -97,12 +97,12 @@ impl<'a> Site<'a> {
         &self,
         direction: Direction,
         attachment: Attachment,
-        links: Vec<OwnedFd>,
+        link: Option<OwnedFd>,
         fresh: bool,
     ) -> Attached {
         let hook = Hook { ifindex: self.interface.ifindex, direction };
         let interface = self.interface.name.clone();
-        Attached { hook, interface, attachment, links, programs: Vec::new(), fresh }
+        Attached { hook, interface, attachment, link, program: 0, fresh }
     }
 }
 

@@ -17,7 +17,7 @@ impl Kernel {
         }
         self.check_pins(&mut statuses)
             .map_err(|error| HookError::Pins { path: self.pins.bpffs().to_owned(), message: error.to_string() })?;
-        if let Err(error) = self.object.load_a_copy(self.attached.iter().flat_map(Attached::programs_of_tcx)) {
+        if let Err(error) = self.object.load_a_copy(self.attached.iter().filter_map(Attached::program_of_tcx)) {
             tracing::debug!(%error, "a copy to repair with could not be loaded; it is tried again");
         }
         Ok(statuses)
@@ -69,14 +69,17 @@ impl Kernel {
         now.into_iter().map(forward).collect()
     }
 
-    /// Pins again what somebody has removed the pins of: it is held by this process alone, and would end with it.
+    /// Pins again what somebody has removed the pins of: it is held by this process alone, and would end with it. And hands on again to
+    /// the policy's programs where somebody has taken them away.
     fn check_pins(&self, statuses: &mut [HookStatus]) -> std::io::Result<()> {
         self.pins.make_directories()?;
         let tables = self.held.restore()?;
+        let handed_on = self.object.hand_on()?;
         for attached in &self.attached {
-            let links = attached.restore_pins(&self.pins)?;
+            let by_guard = attached.program_of_tcx().is_some() && handed_on.contains(&attached.hook.direction);
+            let changed = attached.restore_pin(&self.pins)? || tables || by_guard;
             let status = statuses.iter_mut().find(|status| status.hook == attached.hook);
-            if let Some(status) = status.filter(|status| status.state.attached() && (tables || links)) {
+            if let Some(status) = status.filter(|status| status.state.attached() && changed) {
                 status.state = HookState::Repaired;
             }
         }

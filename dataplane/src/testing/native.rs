@@ -117,8 +117,7 @@ impl<W: Wire> Native<W> {
     fn make_maps(&mut self) -> io::Result<()> {
         for (name, entries) in object::entries(&self.placement) {
             let value = match name {
-                "hr_rules" => self.placement.rules_bytes(),
-                name if VALUES.contains(&name) => object::value_bytes(name, &self.placement),
+                name if VALUES.contains(&name) => object::value_shape(name, &self.placement).0,
                 _ => 0,
             };
             self.send(ASK_MAKE, name, &[word(value), entries], &[])?;
@@ -200,8 +199,8 @@ impl<W: Wire> Native<W> {
         }
         // Of the half that is live from now on, everything is counted anew.
         for cpu in 0..CPUS {
-            let zeros = vec![0; self.placement.rules_bytes()];
-            self.store("hr_rules", cpu * 2 + (generation & 1), 0, &zeros)?;
+            let bytes = self.placement.rules_bytes();
+            self.store("hr_rules", 0, (cpu * 2 + (generation & 1)) as usize * bytes, &vec![0; bytes])?;
         }
         self.store("hr_live", 0, 0, &generation.to_ne_bytes())
     }
@@ -263,7 +262,8 @@ impl<W: Wire> Native<W> {
     /// # Errors
     /// As [`Wire::receive`].
     pub fn rules(&mut self, rules: usize) -> io::Result<Vec<Count>> {
-        self.counts("hr_rules", (CPUS - 1) * 2 + (self.generation & 1), 0, rules)
+        let before = ((CPUS - 1) * 2 + (self.generation & 1)) as usize;
+        self.counts("hr_rules", 0, before * self.placement.rules(), rules)
     }
 
     fn counts(&mut self, map: &str, element: u32, first: usize, count: usize) -> io::Result<Vec<Count>> {

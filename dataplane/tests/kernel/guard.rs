@@ -196,7 +196,7 @@ fn g0_under_tcx_the_guard_has_a_program_of_its_own_before_the_policys() {
     let mut names: Vec<_> =
         std::fs::read_dir(&links).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["tcx-egress", "tcx-egress-guard", "tcx-ingress", "tcx-ingress-guard"]);
+    assert_eq!(names, ["tcx-egress", "tcx-ingress"]);
     let here = UdpSocket::bind((HERE_V4, CLUSTER_PORT)).unwrap();
     here.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let send = |count: u64| {
@@ -210,12 +210,18 @@ fn g0_under_tcx_the_guard_has_a_program_of_its_own_before_the_policys() {
     let before = guarded(&mut kernel);
     send(10);
     assert_eq!(guarded(&mut kernel), before + 10, "each is judged once");
-    // The policy's program is taken away, or the guard's: the other one alone still lets sync flows pass.
-    for lost in ["tcx-ingress", "tcx-ingress-guard"] {
-        lab::run(&format!("bpftool link detach pinned {}", links.join(lost).display()));
+    let maps = std::fs::read_dir(bed.lab.bpffs.join("hedgerow/maps")).unwrap().next().unwrap().unwrap().path();
+    let without_policy = format!("bpftool map delete pinned {} key 0 0 0 0", maps.join("hr_policy").display());
+    let detached = format!("bpftool link detach pinned {}", links.join("tcx-ingress").display());
+    for (taken_away, guards) in [(without_policy, true), (detached, false)] {
+        let before = guarded(&mut kernel);
+        lab::run(&taken_away);
         send(5);
+        let now = guarded(&mut kernel);
+        assert_eq!(now - before, if guards { 5 } else { 0 }, "{taken_away}");
         let states: Vec<_> = kernel.check_hooks().unwrap().into_iter().map(|status| status.state).collect();
-        assert_eq!(states, [HookState::Repaired, HookState::Attached]);
+        assert_eq!(states, [HookState::Repaired, HookState::Attached], "{taken_away}");
         send(5);
+        assert_eq!(guarded(&mut kernel), now + 5, "{taken_away}");
     }
 }

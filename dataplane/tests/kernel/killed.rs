@@ -59,10 +59,10 @@ fn pins(lab: &Lab) -> (usize, BTreeSet<String>) {
 /// What must be pinned with an XDP mode, and nothing else.
 fn expected_pins(xdp: XdpMode) -> BTreeSet<String> {
     let ingress: &[&str] = match xdp {
-        XdpMode::Off => &["tcx-ingress", "tcx-ingress-guard"],
+        XdpMode::Off => &["tcx-ingress"],
         _ => &["xdp-native"],
     };
-    ingress.iter().chain(&["tcx-egress", "tcx-egress-guard"]).map(|name| (*name).to_owned()).collect()
+    ingress.iter().chain(&["tcx-egress"]).map(|name| (*name).to_owned()).collect()
 }
 
 /// Takes over what the child has left, and goes on.
