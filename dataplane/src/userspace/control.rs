@@ -42,7 +42,7 @@ impl Userspace {
 
     /// Judges a frame of any length; nothing is counted or remembered.
     pub(crate) fn probe(&mut self, hook: Hook, frame: &[u8]) -> Judgement {
-        self.way(hook, None, frame, true).judge().0
+        self.way(hook, None, frame, true).judge().judgement
     }
 
     /// The generation that is live.

@@ -191,6 +191,20 @@ impl Packet {
         self.src.is_ipv6()
     }
 
+    /// A later fragment with what only the first one of its datagram says.
+    pub(crate) fn completed(&self, first: &Packet) -> Packet {
+        Packet {
+            protocol: first.protocol,
+            src_port: first.src_port,
+            dst_port: first.dst_port,
+            echo_id: first.echo_id,
+            flags: first.flags,
+            question: first.question,
+            answer: first.answer,
+            ..self.clone()
+        }
+    }
+
     /// The part that policy looks at.
     pub(crate) fn flow(&self) -> Flow {
         Flow { src: self.src, dst: self.dst, protocol: self.protocol, src_port: self.src_port, dst_port: self.dst_port }

@@ -20,7 +20,8 @@ use policy::{
 
 use self::{
     flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey},
-    judge::Way,
+    frame::Packet,
+    judge::{Outcome, Way, unasked},
     limits::Limits,
 };
 use crate::{
@@ -145,11 +146,13 @@ impl Userspace {
     }
 
     fn pass(&mut self, hook: Hook, came_in: Option<u32>, frame: &[u8]) -> Judgement {
-        let (judgement, by_policy) = match self.disarmed {
-            true => (passed(Reason::Disarmed), false),
+        let Outcome { judgement, packet, by_policy } = match self.disarmed {
+            true => unasked(Reason::Disarmed, None),
             false => self.way(hook, came_in, frame, false).judge(),
         };
-        self.tell(hook, frame, &judgement);
+        if let Some(packet) = packet {
+            self.tell(hook, &packet, frame.len(), &judgement);
+        }
         let count = Count { packets: 1, bytes: frame.len() as u64 };
         self.count(hook.direction, judgement.reason, count);
         if by_policy {
@@ -162,8 +165,7 @@ impl Userspace {
     }
 
     /// Notes a packet that was refused or observed, or that a rule wants logged.
-    fn tell(&mut self, hook: Hook, frame: &[u8], judgement: &Judgement) {
-        let Some(packet) = frame::parse(frame) else { return };
+    fn tell(&mut self, hook: Hook, packet: &Packet, bytes: usize, judgement: &Judgement) {
         let found = self
             .live
             .as_ref()
@@ -187,7 +189,7 @@ impl Userspace {
             ingress_rule: judgement.ingress_rule,
             egress_rule: judgement.egress_rule,
             generation: self.generation,
-            bytes: u32::try_from(frame.len()).unwrap_or(u32::MAX),
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             logged,
         });
     }
@@ -215,10 +217,6 @@ impl Userspace {
         };
         self.interfaces.iter().flat_map(|interface| directions.map(|direction| of(interface, direction))).collect()
     }
-}
-
-fn passed(reason: Reason) -> Judgement {
-    Judgement { pass: true, reason, ingress_rule: 0, egress_rule: 0 }
 }
 
 /// Nothing is attached here, so an unknown VLAN cuts nothing; it is only judged as another network.
@@ -298,7 +296,7 @@ impl Enforcer for Userspace {
         if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
             return Err(JudgeError::Length { bytes: frame.len(), min: FRAME_BYTES_MIN, max: FRAME_BYTES_MAX });
         }
-        Ok(self.way(hook, None, frame, true).judge().0)
+        Ok(self.way(hook, None, frame, true).judge().judgement)
     }
 
     fn counters(&mut self) -> Counters {

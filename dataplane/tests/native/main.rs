@@ -5,6 +5,7 @@
 mod agree;
 mod corpus;
 mod driver;
+mod fragments;
 mod sequences;
 #[path = "../shared/mod.rs"]
 mod shared;

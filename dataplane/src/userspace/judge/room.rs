@@ -8,7 +8,7 @@ use policy::{
 use super::{Way, rules_of};
 use crate::userspace::{
     flows::{Entry, FlowKey, source_is_b},
-    frame::{ICMP, ICMP6, Packet, TCP},
+    frame::{ICMP, ICMP6, Packet, Part, TCP},
     limits::Charge,
 };
 
@@ -87,6 +87,8 @@ impl Way<'_> {
 
     fn begins(&mut self, packet: &Packet) -> bool {
         match packet.protocol {
+            // What a later fragment is part of has begun.
+            _ if packet.part == Part::Later => false,
             TCP => packet.bare_syn(),
             ICMP | ICMP6 if packet.answer || packet.question.is_none() => false,
             _ => !self.known(packet),
