@@ -13,7 +13,7 @@ use crate::{
     object,
     settings::{self, VALUES},
     sizes::{Placement, TableSizes},
-    vlan,
+    vlan::Vlans,
 };
 
 const ASK_SETTINGS: u32 = 1;
@@ -158,7 +158,7 @@ impl<W: Wire> Native<W> {
         debug_assert!(bits.len() <= size_of::<Gate>());
         wanted.guard.iter().try_for_each(|(key, value)| self.update("hr_guard", key, value))?;
         wanted.spoof.iter().try_for_each(|(key, value)| self.update("hr_spoof", key, value))?;
-        let vlans = vlan_entries(&vlan::children(interfaces)?);
+        let vlans = vlan_entries(&Vlans::of(interfaces)?.children);
         vlans.iter().try_for_each(|(key, value)| self.update("hr_vlan", key, value))?;
         self.joins = wanted.join.into_iter().collect();
         self.open_doors()

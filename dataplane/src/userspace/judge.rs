@@ -84,7 +84,7 @@ impl<'a> Way<'a> {
     fn ifindex_of(&self, packet: &Packet) -> u32 {
         match packet.vid {
             0 => self.hook.ifindex,
-            vid => self.world.vlans.get(&(self.hook.ifindex, vid)).copied().unwrap_or(0),
+            vid => self.world.vlans.children.get(&(self.hook.ifindex, vid)).copied().unwrap_or(0),
         }
     }
 

@@ -8,7 +8,7 @@ mod judge;
 mod limits;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -33,7 +33,7 @@ use crate::{
     object::{FRAME_BYTES_MAX, FRAME_BYTES_MIN},
     reason::Reason,
     sizes::TableSizes,
-    vlan,
+    vlan::Vlans,
 };
 
 /// The data path in this process.
@@ -56,13 +56,11 @@ const EVENTS_MAX: usize = 8_192;
 /// What outlives a generation.
 struct World {
     guard: Guard,
-    vlans: vlan::Children,
+    vlans: Vlans,
     flows: Bounded<FlowKey, Entry>,
     fragments: Bounded<FragmentKey, FirstFragment>,
     sync_fragments: Bounded<FragmentKey, FirstFragment>,
     limits: Limits,
-    /// Devices through which nothing comes that was not judged when it arrived.
-    judged: BTreeSet<u32>,
     timeouts: Timeouts,
     /// By own address and interface: the second of the current allowance, and what came in it.
     joiners: BTreeMap<(IpAddr, u32), (u64, u32)>,
@@ -110,7 +108,6 @@ impl Userspace {
             fragments: Bounded::new(sizes.fragments as usize),
             sync_fragments: Bounded::new(sizes.fragments as usize),
             limits: Limits::new(sizes.sources as usize),
-            judged: judged_of(&interfaces),
             timeouts,
             joiners: BTreeMap::new(),
             began: Instant::now(),
@@ -220,16 +217,10 @@ impl Userspace {
 }
 
 /// Nothing is attached here, so an unknown VLAN cuts nothing; it is only judged as another network.
-/// The interfaces, and whatever carries a VLAN of theirs; a kernel that does not say what there is has none.
-fn judged_of(interfaces: &[LocalInterface]) -> BTreeSet<u32> {
-    let above = vlan::above(interfaces).unwrap_or_default();
-    interfaces.iter().map(|interface| interface.ifindex).chain(above).collect()
-}
-
-fn vlans_of(interfaces: &[LocalInterface]) -> vlan::Children {
-    vlan::children(interfaces).unwrap_or_else(|error| {
+fn vlans_of(interfaces: &[LocalInterface]) -> Vlans {
+    Vlans::of(interfaces).unwrap_or_else(|error| {
         tracing::warn!(%error, "the kernel does not tell of VLANs; tagged frames are judged as those of no interface");
-        vlan::Children::new()
+        Vlans::among(&[], interfaces)
     })
 }
 
@@ -317,6 +308,10 @@ impl Enforcer for Userspace {
     }
 
     fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
+        // Where the kernel does not tell of VLANs, the start has said so.
+        if let Ok(vlans) = Vlans::of(&self.interfaces) {
+            self.world.vlans = vlans;
+        }
         Ok(self.statuses())
     }
 }

@@ -2,7 +2,10 @@
 
 use std::net::UdpSocket;
 
-use dataplane::{Attachment, Enforcer, Kernel, KernelConfig, OpenError, Reason, TcMode, XdpMode};
+use dataplane::{
+    Attachment, Enforcer, Hook, Kernel, KernelConfig, OpenError, Reason, TcMode, XdpMode,
+    testing::{flow_of, frame_of},
+};
 use identity::Role;
 use policy::{Direction, LocalInterface};
 
@@ -43,8 +46,7 @@ fn an_interface_without_ethernet_headers_is_refused() {
 
 /// A VLAN 5 on both ends, with addresses; false, having said so, if this kernel has no such devices.
 fn tagged(lab: &Lab) -> bool {
-    if !lab::ok(&format!("ip link add link {HERE} name {HERE}.5 type vlan id 5")) {
-        println!("skipped: this kernel has no VLAN devices");
+    if !lab::vlan(HERE, 5) {
         return false;
     }
     lab::run(&format!("ip addr add {HERE_TAGGED}/24 dev {HERE}.5 && ip link set {HERE}.5 up"));
@@ -99,4 +101,16 @@ fn g0_a_tagged_sync_flow_belongs_to_its_vlan_also_without_the_right_to_read_ever
     let counters = kernel.counters();
     assert!(counters.reason(Direction::Ingress, Reason::Guard).packets >= 2, "once on each of the two devices");
     assert_eq!(counters.reason(Direction::Ingress, Reason::Spoofed).packets, 0);
+    // Without its device it is nobody's.
+    let sync = flow_of((THERE_TAGGED, CLUSTER_PORT), (HERE_TAGGED, CLUSTER_PORT), 17);
+    let mut frame = frame_of(&sync, 0);
+    frame.splice(12..12, [0x81, 0x00, 0, 5]);
+    let asked = |kernel: &mut Kernel| {
+        let hook = Hook { ifindex: trunk.ifindex, direction: Direction::Ingress };
+        kernel.judge(hook, &frame).unwrap().reason
+    };
+    assert_eq!(asked(&mut kernel), Reason::Guard);
+    lab::run(&format!("ip link del {HERE}.5"));
+    let _its_hooks_are_gone_too = kernel.check_hooks();
+    assert_eq!(asked(&mut kernel), Reason::Spoofed);
 }
