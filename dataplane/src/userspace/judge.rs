@@ -164,7 +164,7 @@ impl<'a> Way<'a> {
         {
             return (reason, rules);
         }
-        self.remember(image, packet, &found, Room::Enough);
+        self.remember(image, packet, &found, limits);
         (Reason::Observed, found.rules())
     }
 
