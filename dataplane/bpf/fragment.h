@@ -26,7 +26,7 @@ static __always_inline void hr_fragment_key_of(struct hr_fragment_key *key, cons
 static __always_inline struct hr_fragment hr_fragment_of(const struct hr_packet *p, bool pass) {
     return (struct hr_fragment){
         .seen = hr_tick(),
-        .first_len = p->frag_len,
+        .end = p->frag_edge,
         .sport = p->sport,
         .dport = p->dport,
         .echo_id = p->echo_id,
@@ -85,7 +85,7 @@ __noinline u32 hr_fragment_follow(struct hr_packet *p, u8 hook, bool sync) {
         first = bpf_map_lookup_elem(&hr_fragments, &key);
     if (!first || hr_tick() - first->seen > t->fragment)
         return HR_FRAGMENT_UNKNOWN;
-    if (p->frag_start < first->first_len)
+    if (p->frag_edge < first->end)
         return HR_FRAGMENT_OVERLAP;
     if (!first->pass)
         return HR_FRAGMENT_DENIED;

@@ -30,9 +30,9 @@ static __always_inline u32 hr_far_bit(u64 hi, u64 lo) {
     return (fold * 0x9e3779b1U) >> 16;
 }
 
-/* The device to which a tagged packet belongs: a VLAN of the device that saw it, if that is one that is known. */
+/* The device to which a tagged packet belongs: a VLAN on the device that saw it, if that is one that is known. */
 static __always_inline u32 hr_guarded_device(const struct hr_packet *p) {
-    struct hr_vlan_key key = {.parent = p->ifindex, .vid = p->vid};
+    struct hr_vlan_key key = {.parent = p->ifindex, .tags = p->vid | (u32)p->inner << 16};
     u32 *device;
 
     if (!p->vid)

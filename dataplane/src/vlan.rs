@@ -10,8 +10,11 @@ use policy::LocalInterface;
 
 use crate::links::{self, Link};
 
-/// (parent, VLAN) to child.
-pub(crate) type Children = BTreeMap<(u32, u16), u32>;
+/// The device that sees tags, and these: the outer one, and the inner one or 0.
+pub(crate) type Place = (u32, (u16, u16));
+
+/// Where a VLAN's packets are seen below it, and its device.
+pub(crate) type Children = BTreeMap<Place, u32>;
 
 /// The VLANs on our interfaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +34,11 @@ impl Vlans {
     /// If these are all links that there are.
     pub(crate) fn among(links: &[Link], interfaces: &[LocalInterface]) -> Vlans {
         let ours: BTreeSet<u32> = interfaces.iter().map(|interface| interface.ifindex).collect();
-        let pair = |link: &Link| link.vlan.filter(|(parent, _)| ours.contains(parent) && ours.contains(&link.ifindex));
-        let children = links.iter().filter_map(|link| Some((pair(link)?, link.ifindex))).collect();
+        let mut children = Children::new();
+        for link in links.iter().filter(|link| ours.contains(&link.ifindex)) {
+            let places = places_of(links, link).into_iter().flatten().filter(|(below, _)| ours.contains(below));
+            children.extend(places.map(|place| (place, link.ifindex)));
+        }
         Vlans { children, judged: with_all_above(links, ours) }
     }
 
@@ -40,6 +46,15 @@ impl Vlans {
     pub(crate) fn carried_by(&self, ifindex: u32) -> bool {
         self.children.keys().any(|(parent, _)| *parent == ifindex)
     }
+}
+
+/// On its parent, and with two tags on the parent of that one.
+fn places_of(links: &[Link], link: &Link) -> [Option<Place>; 2] {
+    let Some((parent, inner)) = link.vlan else { return [None, None] };
+    let below = links.iter().find(|link| link.ifindex == parent).and_then(|link| link.vlan);
+    // A tag of VLAN 0 names none.
+    let below = below.filter(|_| inner != 0).map(|(ground, outer)| (ground, (outer, inner)));
+    [Some((parent, (inner, 0))), below]
 }
 
 fn with_all_above(links: &[Link], mut devices: BTreeSet<u32>) -> BTreeSet<u32> {
@@ -72,8 +87,20 @@ mod tests {
     fn only_pairs_of_ours_count() {
         let links = [link(2, None), link(3, None), link(7, Some((2, 5))), link(8, Some((2, 6))), link(9, Some((3, 5)))];
         let found = Vlans::among(&links, &[2, 7, 9].map(ours));
-        assert_eq!(found.children, BTreeMap::from([((2, 5), 7)]));
+        assert_eq!(found.children, BTreeMap::from([((2, (5, 0)), 7)]));
         assert!(found.carried_by(2) && !found.carried_by(7));
+    }
+
+    #[test]
+    fn a_vlan_of_a_vlan_is_found_by_both_tags_whether_or_not_the_one_between_is_ours() {
+        let links = [link(9, Some((7, 6))), link(7, Some((2, 5))), link(8, Some((7, 0))), link(10, Some((9, 4)))];
+        let found = Vlans::among(&links, &[2, 9].map(ours));
+        assert_eq!(found.children, BTreeMap::from([((2, (5, 6)), 9)]));
+        assert!(found.carried_by(2) && !found.carried_by(7));
+        let found = Vlans::among(&links, &[2, 7, 8, 9, 10].map(ours));
+        let under_7 = [((7, (0, 0)), 8), ((7, (6, 0)), 9), ((7, (6, 4)), 10)];
+        let expected = [((2, (5, 0)), 7), ((2, (5, 6)), 9), ((9, (4, 0)), 10)].into_iter().chain(under_7);
+        assert_eq!(found.children, expected.collect());
     }
 
     #[test]

@@ -82,9 +82,9 @@ impl<'a> Way<'a> {
     }
 
     fn ifindex_of(&self, packet: &Packet) -> u32 {
-        match packet.vid {
-            0 => self.hook.ifindex,
-            vid => self.world.vlans.children.get(&(self.hook.ifindex, vid)).copied().unwrap_or(0),
+        match packet.tags {
+            (0, _) => self.hook.ifindex,
+            tags => self.world.vlans.children.get(&(self.hook.ifindex, tags)).copied().unwrap_or(0),
         }
     }
 

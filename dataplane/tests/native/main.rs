@@ -10,3 +10,4 @@ mod sequences;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod told;
+mod vlans;

@@ -81,7 +81,7 @@ impl Way<'_> {
     }
 
     fn charged_elsewhere(&self, packet: &Packet) -> bool {
-        let at_its_vlan = packet.vid != 0 && self.ifindex_of(packet) != 0;
+        let at_its_vlan = packet.tags.0 != 0 && self.ifindex_of(packet) != 0;
         at_its_vlan || self.came_in.is_some_and(|device| self.world.vlans.judged.contains(&device))
     }
 
