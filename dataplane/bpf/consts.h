@@ -41,6 +41,8 @@
 /* IPv6 extension headers walked before the transport header. */
 #define HR_EXTENSIONS_MAX 6
 #define HR_VLAN_TAGS_MAX 2
+/* The number of no VLAN. */
+#define HR_VLAN_UNKNOWN 0xffff
 /* Offset of a quoted packet in the frame, in bytes: its longest IP header still ends below 0x400. */
 #define HR_QUOTED_AT_MAX 0x3c0
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Later fragments follow the verdict on their first fragment, or are dropped. */
+/*
+ * Later fragments are dropped, unless their first one passed: then they are judged as what that one said of the
+ * datagram. So limits and a tightened policy hold for them too.
+ */
 #ifndef HR_FRAGMENT_H
 #define HR_FRAGMENT_H
 
@@ -20,14 +23,27 @@ static __always_inline void hr_fragment_key_of(struct hr_fragment_key *key, cons
     }
 }
 
-__noinline int hr_fragment_remember(const struct hr_packet *p, u32 generation, u8 hook, bool pass, bool sync) {
-    struct hr_fragment fragment = {.seen = hr_tick(), .generation = generation, .pass = pass};
+static __always_inline struct hr_fragment hr_fragment_of(const struct hr_packet *p, bool pass) {
+    return (struct hr_fragment){
+        .seen = hr_tick(),
+        .end = p->frag_edge,
+        .sport = p->sport,
+        .dport = p->dport,
+        .echo_id = p->echo_id,
+        .protocol = p->protocol,
+        .flags = p->flags,
+        .pass = pass,
+    };
+}
+
+__noinline int hr_fragment_remember(const struct hr_packet *p, u8 hook, bool pass, bool sync) {
+    struct hr_fragment fragment;
     struct hr_fragment_key key = {};
     struct hr_fragment *first;
 
     if (!p)
         return 0;
-    fragment.first_len = p->frag_len;
+    fragment = hr_fragment_of(p, pass);
     hr_fragment_key_of(&key, p, hook, sync);
     if (sync)
         return bpf_map_update_elem(&hr_sync_fragments, &key, &fragment, BPF_ANY);
@@ -43,7 +59,19 @@ __noinline int hr_fragment_remember(const struct hr_packet *p, u32 generation, u
     return 0;
 }
 
-__noinline u32 hr_fragment_follow(const struct hr_packet *p, u8 hook, bool sync) {
+/* What a later fragment does not say itself. */
+static __always_inline void hr_fragment_complete(struct hr_packet *p, const struct hr_fragment *first) {
+    p->sport = first->sport;
+    p->dport = first->dport;
+    p->echo_id = first->echo_id;
+    p->protocol = first->protocol;
+    p->flags = first->flags;
+    if (p->protocol == (p->v6 ? HR_ICMP6 : HR_ICMP))
+        hr_icmp_pair(p, p->dport >> 8);
+}
+
+/* HR_NONE: the first one passed, and what it said is known of this one now. Otherwise the reason to drop it. */
+__noinline u32 hr_fragment_follow(struct hr_packet *p, u8 hook, bool sync) {
     struct hr_fragment_key key = {};
     struct hr_fragment *first;
     const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
@@ -57,9 +85,12 @@ __noinline u32 hr_fragment_follow(const struct hr_packet *p, u8 hook, bool sync)
         first = bpf_map_lookup_elem(&hr_fragments, &key);
     if (!first || hr_tick() - first->seen > t->fragment)
         return HR_FRAGMENT_UNKNOWN;
-    if (p->frag_start < first->first_len)
+    if (p->frag_edge < first->end)
         return HR_FRAGMENT_OVERLAP;
-    return first->pass ? HR_FRAGMENT_FOLLOWS : HR_FRAGMENT_DENIED;
+    if (!first->pass)
+        return HR_FRAGMENT_DENIED;
+    hr_fragment_complete(p, first);
+    return HR_NONE;
 }
 
 #endif

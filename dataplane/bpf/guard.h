@@ -33,9 +33,9 @@ static __always_inline u32 hr_fold(u64 hi, u64 lo) {
     return (u32)lo ^ (u32)(lo >> 32 ^ HR_MAPPED >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU;
 }
 
-/* The device to which a tagged packet belongs: a VLAN of the device that saw it, if that is one that is known. */
+/* The device to which a tagged packet belongs: a VLAN on the device that saw it, if that is one that is known. */
 static __always_inline u32 hr_guarded_device(const struct hr_packet *p) {
-    struct hr_vlan_key key = {.parent = p->ifindex, .vid = p->vid};
+    struct hr_vlan_key key = {.parent = p->ifindex, .tags = p->vid | (u32)p->inner << 16};
     u32 *device;
 
     if (!p->vid)

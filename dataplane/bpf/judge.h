@@ -4,18 +4,18 @@
 #define HR_JUDGE_H
 
 /* Guard: everything before policy. HR_NONE: policy has to say. */
-static __always_inline u32 hr_before_policy(const struct hr_frame *f, const struct hr_packet *p) {
+static __always_inline u32 hr_before_policy(const struct hr_frame *f, struct hr_packet *p) {
     const struct hr_gate *gate = HR_VALUE(HR_GATE);
     u32 reason;
 
     if (!p->problem) {
         if (p->frag == HR_FRAG_LATER)
-            reason = hr_fragment_follow(p, f->hook, true) == HR_FRAGMENT_FOLLOWS ? HR_GUARD : HR_NONE;
+            reason = hr_fragment_follow(p, f->hook, true) ? HR_NONE : HR_GUARD;
         else
             reason = hr_ask_guard(gate, p, f->hook, f->probe);
         if (reason) {
             if (p->frag == HR_FRAG_FIRST && !f->probe)
-                hr_fragment_remember(p, 0, f->hook, true, true);
+                hr_fragment_remember(p, f->hook, true, true);
             return reason;
         }
     }
@@ -86,8 +86,7 @@ static __always_inline bool hr_telling_of(const struct hr_packet *p, const struc
 }
 
 /* What guard, fragments and the packet itself say; HR_NONE: policy is asked. */
-static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct hr_way *way,
-                                          const struct hr_packet *p) {
+static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct hr_way *way, struct hr_packet *p) {
     u32 reason = hr_before_policy(f, p);
 
     if (reason && reason != HR_SPOOFED)
@@ -99,6 +98,11 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
     if (p->problem)
         return p->problem;
     return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, f->hook, false) : HR_NONE;
+}
+
+/* A later fragment passes because its first one did, and is refused or observed by itself. */
+static __always_inline u32 hr_reason_of_later(u32 reason) {
+    return reason < HR_DROP_FIRST && reason != HR_OBSERVED ? HR_FRAGMENT_FOLLOWS : reason;
 }
 
 /* The reason; below HR_DROP_FIRST the packet passes. `generation` is read once, by the program. */
@@ -116,9 +120,11 @@ static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, 
         reason = hr_by_policy(f, &c->way, &c->p, &c->found);
         if (!f->probe) {
             hr_count_rules(f, bpf_get_smp_processor_id(), generation & 1, &c->found);
-            if (c->p.frag)
-                hr_fragment_remember(&c->p, generation, f->hook, reason < HR_DROP_FIRST, false);
+            if (c->p.frag == HR_FRAG_FIRST)
+                hr_fragment_remember(&c->p, f->hook, reason < HR_DROP_FIRST, false);
         }
+        if (c->p.frag == HR_FRAG_LATER)
+            reason = hr_reason_of_later(reason);
     }
     if (!f->probe && hr_telling_of(&c->p, &c->found, reason))
         hr_tell(&c->p, &c->way, &c->found, reason, f->len);

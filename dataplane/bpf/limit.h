@@ -104,13 +104,12 @@ static __always_inline bool hr_within(struct hr_charge *c, const struct hr_found
 }
 
 /* Whether a packet begins a connection or flow that a limit counts. Of TCP its flags say so; else there is no entry
- * yet.
- */
+ * yet. What a later fragment is part of has begun. */
 static __noinline bool hr_begins(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
     u32 tick = hr_tick();
     struct hr_flow *flow;
 
-    if (!hr_counts_flows(way->generation, found))
+    if (p->frag == HR_FRAG_LATER || !hr_counts_flows(way->generation, found))
         return false;
     if (p->protocol == HR_TCP)
         return hr_bare_syn(p);

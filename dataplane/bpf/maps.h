@@ -112,7 +112,8 @@ struct {
     __type(value, u32);
 } hr_spoof SEC(".maps");
 
-/* The device that carries a VLAN of an attached device: a tagged sync flow is one of that device. */
+/* The device that carries a VLAN of an attached device: a tagged sync flow is one of that device. Written by userspace
+ * before it attaches, and when VLANs come or go. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1024);
@@ -157,7 +158,7 @@ struct {
 } hr_sources SEC(".maps");
 
 /* Devices through which no packet comes that was not judged when it arrived: the attached ones and their VLANs. The
- * value says nothing. Written by userspace before it attaches. */
+ * value says nothing. Written by userspace before it attaches, and when VLANs come or go. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 2);

@@ -29,10 +29,11 @@ struct hr_packet {
     u16 sport;
     u16 dport; /* ICMP: type << 8 | code */
     u16 echo_id;
-    u16 vid;
-    u16 frag_start; /* offset of a later fragment, in bytes */
-    u16 at;         /* offset of the transport header in the frame */
-    u16 frag_len;   /* bytes of the datagram that a fragment carries, IPv6 extension headers behind its own included */
+    u16 vid;       /* outermost tag that names a VLAN; 0: none; HR_VLAN_UNKNOWN: there are more than two */
+    u16 inner;     /* the one behind it */
+    u16 frag_edge; /* byte of the datagram where a first fragment ends, its IPv6 extension headers included, or where a
+                      later one begins */
+    u16 at;        /* offset of the transport header in the frame */
     u8 protocol;
     u8 ttl;
     u8 flags; /* of TCP */

@@ -113,7 +113,7 @@ static __always_inline u32 hr_transport_min(const struct hr_packet *p) {
 static __always_inline void hr_parse_transport(struct hr_packet *p, void *data, void *end) {
     if (p->frag == HR_FRAG_LATER) {
         /* RFC 1858, 3.2: a fragment at offset 1 can only be there to rewrite the flags. */
-        if (p->protocol == HR_TCP && p->frag_start == 8)
+        if (p->protocol == HR_TCP && p->frag_edge == 8)
             p->problem = HR_FRAGMENT_OVERLAP;
         return;
     }
@@ -180,9 +180,8 @@ static __always_inline void hr_parse_ip4(struct hr_packet *p, struct hr_frame *f
     offset = bpf_ntohs(ip->frag_off);
     if (offset & 0x3fff) {
         p->frag = offset & 0x1fff ? HR_FRAG_LATER : HR_FRAG_FIRST;
-        p->frag_start = (offset & 0x1fff) << 3;
+        p->frag_edge = p->frag == HR_FRAG_FIRST ? p->payload : (offset & 0x1fff) << 3;
         p->frag_id = bpf_ntohs(ip->id);
-        p->frag_len = p->payload;
         if ((offset & 0x1fff) * 8 + p->payload > 0xffff)
             p->problem = HR_BAD_LENGTH;
         if (p->problem)
@@ -226,9 +225,8 @@ static __always_inline bool hr_extension(struct hr_packet *p, void *data, void *
                 return false;
             }
             /* What is behind this header is what a later fragment can overwrite, further extension headers too. */
-            p->frag_len = p->payload - 8;
             p->frag = offset ? HR_FRAG_LATER : HR_FRAG_FIRST;
-            p->frag_start = offset;
+            p->frag_edge = offset ? offset : p->payload - 8;
             p->frag_id = (u32)header[4] << 24 | (u32)header[5] << 16 | (u32)header[6] << 8 | header[7];
         }
     } else {
@@ -321,6 +319,16 @@ static __always_inline void hr_parse_ip6(struct hr_packet *p, struct hr_frame *f
     hr_parse_transport(p, data, end);
 }
 
+/* A tag of VLAN 0 only carries a priority. */
+static __always_inline void hr_note_tag(struct hr_packet *p, u16 vid) {
+    if (!p->vid)
+        p->vid = vid;
+    else if (!p->inner)
+        p->inner = vid;
+    else if (vid)
+        p->vid = HR_VLAN_UNKNOWN;
+}
+
 /* True: an IP packet, or something that claims to be one. */
 static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f) {
     void *data = f->data, *end = f->end;
@@ -339,11 +347,7 @@ static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f) {
 
             if (!tag)
                 return false;
-            /* The outermost tag that names a VLAN counts; a tag of VLAN 0 only carries a priority. */
-            if (!p->vid)
-                p->vid = bpf_ntohs(tag->tci) & 0xfff;
-            else if (bpf_ntohs(tag->tci) & 0xfff)
-                p->vid = 0xffff;
+            hr_note_tag(p, bpf_ntohs(tag->tci) & 0xfff);
             type = bpf_ntohs(tag->type);
             p->at += sizeof(*tag);
         }

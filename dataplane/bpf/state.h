@@ -285,7 +285,7 @@ __noinline u32 hr_purpose_of(const struct hr_way *way, const struct hr_packet *p
     if (!hr_allows(&reversed) || !hr_allows_trial(&reversed))
         return HR_FOR_ANSWERS;
     /* The answers pass without an entry; but those of UDP must not be taken for new flows. */
-    if (p->protocol != HR_TCP && (way->begins || hr_counts_flows(way->generation, &reversed)))
+    if (way->fresh || (p->protocol != HR_TCP && hr_counts_flows(way->generation, &reversed)))
         return HR_FOR_COUNTING;
     return HR_FOR_NOTHING;
 }

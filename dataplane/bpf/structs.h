@@ -104,7 +104,7 @@ struct hr_addr_key {
 /* Device that carries a VLAN of another attached device. */
 struct hr_vlan_key {
     u32 parent;
-    u32 vid;
+    u32 tags; /* the outer one; above it, from bit 16 on, the inner one or 0 */
 };
 
 /* A flow in canonical order: a is the smaller (address, port). */
@@ -157,12 +157,16 @@ struct hr_fragment_key {
     u32 hook;
 };
 
+/* A first fragment: whether it passed, and what only it says of the datagram, as in struct hr_packet. */
 struct hr_fragment {
     u32 seen;
-    u32 generation;
-    u16 first_len; /* payload bytes of the first fragment */
+    u16 end; /* byte of the datagram where it ends */
+    u16 sport, dport;
+    u16 echo_id;
+    u8 protocol;
+    u8 flags;
     u8 pass;
-    u8 pad[5];
+    u8 pad;
 };
 
 /* A packet worth telling of. Ports and addresses as in struct hr_packet. */

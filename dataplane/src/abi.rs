@@ -60,8 +60,8 @@ shared! {
     }
     /// An address.
     struct AddrKey = "hr_addr_key" { hi: u64, lo: u64, }
-    /// A VLAN of an attached device.
-    struct VlanKey = "hr_vlan_key" { parent: u32, vid: u32, }
+    /// A VLAN on an attached device.
+    struct VlanKey = "hr_vlan_key" { parent: u32, tags: u32, }
     /// Idle times, in ticks.
     struct TimeoutTicks = "hr_timeouts" {
         tcp_opening: u32, tcp: u32, tcp_closing: u32, udp_opening: u32, udp: u32, other: u32, fragment: u32, pickup: u32,

@@ -237,6 +237,15 @@ pub enum HookError {
         /// What the system said.
         message: String,
     },
+    /// The VLANs cannot be looked at, or told to the programs.
+    #[error(
+        "which VLANs are on the interfaces could not be looked at: {message}; packets go on as if there were those of the last look; it is \
+         tried again"
+    )]
+    Vlans {
+        /// What the system said.
+        message: String,
+    },
     /// The kernel refused.
     #[error("the attachment at {hook} cannot be looked at: {message}")]
     Look {

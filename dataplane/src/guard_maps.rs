@@ -18,6 +18,7 @@ use crate::{
     gate,
     object::{GUARD_MAP_ENTRIES, Object, SPOOF_MAP_ENTRIES, with_sources},
     sys::Mapped,
+    vlan::Children,
 };
 
 /// Word of `hr_gate` that holds the port of the joiners' door.
@@ -92,7 +93,7 @@ impl GuardMaps {
     }
 
     /// Tells which device carries a VLAN of another attached one.
-    pub(crate) fn set_vlans(&mut self, vlans: &BTreeMap<(u32, u16), u32>) -> Result<(), GuardSetError> {
+    pub(crate) fn set_vlans(&mut self, vlans: &Children) -> Result<(), GuardSetError> {
         let wanted = vlan_entries(vlans);
         add(&mut self.vlan, &wanted)?;
         remove_others(&mut self.vlan, &wanted)
@@ -100,10 +101,9 @@ impl GuardMaps {
 }
 
 /// The devices of VLANs as the map holds them.
-pub(crate) fn vlan_entries(vlans: &BTreeMap<(u32, u16), u32>) -> BTreeMap<VlanKey, u32> {
-    let entry =
-        |((parent, vid), child): (&(u32, u16), &u32)| (VlanKey { parent: *parent, vid: u32::from(*vid) }, *child);
-    vlans.iter().map(entry).collect()
+pub(crate) fn vlan_entries(vlans: &Children) -> BTreeMap<VlanKey, u32> {
+    let key = |parent, (outer, inner)| VlanKey { parent, tags: u32::from(outer) | u32::from(inner) << 16 };
+    vlans.iter().map(|((parent, tags), child)| (key(*parent, *tags), *child)).collect()
 }
 
 fn write(what: &'static str, error: &dyn std::error::Error) -> GuardSetError {

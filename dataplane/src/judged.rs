@@ -1,10 +1,11 @@
 //! The devices through which no packet comes that was not judged when it arrived. A packet that leaves and came through one of them has
 //! been charged to the limits of rules.
 
-use aya::maps::{HashMap, MapData, MapError};
-use policy::LocalInterface;
+use std::collections::BTreeSet;
 
-use crate::{error::OpenError, object::Object, vlan};
+use aya::maps::{HashMap, MapData, MapError};
+
+use crate::{error::OpenError, object::Object};
 
 /// Devices that are known; a packet that came through another one is charged when it leaves, once more at worst.
 pub(crate) const JUDGED_MAX: u32 = 4_096;
@@ -19,11 +20,9 @@ impl Judged {
         Ok(Judged { map: object.hash("hr_judged")? })
     }
 
-    /// Tells the programs which devices these are: the interfaces, and whatever carries a VLAN of theirs.
-    pub(crate) fn set(&mut self, interfaces: &[LocalInterface]) -> Result<(), OpenError> {
-        let mut wanted: Vec<u32> = interfaces.iter().map(|interface| interface.ifindex).collect();
-        wanted.extend(vlan::above(interfaces).map_err(|source| OpenError::Links { source })?);
-        wanted.truncate(JUDGED_MAX as usize);
+    /// Tells the programs which devices these are. What stays is there all the time; what goes makes room for what comes.
+    pub(crate) fn set(&mut self, devices: &BTreeSet<u32>) -> Result<(), OpenError> {
+        let wanted: BTreeSet<u32> = devices.iter().copied().take(JUDGED_MAX as usize).collect();
         let stale: Vec<u32> =
             self.map.keys().filter_map(Result::ok).filter(|device| !wanted.contains(device)).collect();
         let unusable = |error: MapError| Object::unusable("hr_judged", &error);

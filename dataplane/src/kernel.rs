@@ -27,7 +27,7 @@ use crate::{
     sizes::Placement,
     sys::Mapped,
     userspace::obligation_holds,
-    vlan,
+    vlan::Vlans,
 };
 
 /// The data path in the kernel. Dropping it leaves everything attached and enforcing.
@@ -37,7 +37,7 @@ pub struct Kernel {
     held: Held,
     interfaces: Vec<LocalInterface>,
     ways: Ways,
-    vlans: vlan::Children,
+    vlans: Vlans,
     generations: Generations,
     buckets: Buckets,
     judged: Judged,
@@ -61,7 +61,7 @@ impl Kernel {
     /// # Errors
     /// What was enforced before is still enforced.
     pub fn open(config: KernelConfig) -> Result<Kernel, OpenError> {
-        let vlans = vlan::children(&config.interfaces).map_err(|source| OpenError::Links { source })?;
+        let vlans = Vlans::of(&config.interfaces).map_err(|source| OpenError::Links { source })?;
         let placement = Placement { sizes: config.sizes, cpus: possible_cpus() };
         let pins = Pins::prepare(&config.bpffs, placement.fingerprint())?;
         let predecessor = Predecessor::find(&pins);
@@ -80,15 +80,14 @@ impl Kernel {
             predecessor,
             attached: Vec::new(),
             ways: Ways { xdp: config.xdp, tc: config.tc },
-            vlans,
+            vlans: vlans.clone(),
             interfaces: config.interfaces,
             held: Held::of(&pins)?,
             object,
             pins,
         };
         kernel.set_timeouts(&config.timeouts)?;
-        kernel.guard.set_vlans(&kernel.vlans).map_err(|error| program_fault("hr_vlan", &error))?;
-        kernel.judged.set(&kernel.interfaces)?;
+        kernel.set_vlans(vlans)?;
         kernel.begin()?;
         Ok(kernel)
     }
@@ -103,6 +102,14 @@ impl Kernel {
             }
             _ => self.attach(),
         }
+    }
+
+    /// Tells the programs which VLANs there are.
+    fn set_vlans(&mut self, vlans: Vlans) -> Result<(), OpenError> {
+        self.guard.set_vlans(&vlans.children).map_err(|error| Object::unusable("hr_vlan", &error))?;
+        self.judged.set(&vlans.judged)?;
+        self.vlans = vlans;
+        Ok(())
     }
 
     /// Detaches everything and removes the pins: after this nothing is enforced.
@@ -139,7 +146,7 @@ impl Kernel {
     /// What arrives with a tag is one of the VLAN's device, and XDP may not see the tag: where VLANs of ours are carried, traffic control
     /// judges, whatever is configured.
     fn ways_at(&self, interface: &LocalInterface) -> Ways {
-        if vlan::carries(&self.vlans, interface.ifindex) { Ways { xdp: XdpMode::Off, ..self.ways } } else { self.ways }
+        if self.vlans.carried_by(interface.ifindex) { Ways { xdp: XdpMode::Off, ..self.ways } } else { self.ways }
     }
 
     /// Attaches everywhere, in the place of what is attached.

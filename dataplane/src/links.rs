@@ -46,10 +46,11 @@ impl Link {
     }
 }
 
-/// Every interface of this thread's network namespace.
-pub(crate) fn all() -> io::Result<Vec<Link>> {
+/// Every VLAN of this thread's network namespace. Asked for again and again: the kernel leaves out what is none, if it knows VLANs.
+pub(crate) fn vlans() -> io::Result<Vec<Link>> {
     for _ in 0..DUMPS_MAX {
-        if let Some(links) = ask(Asked::All, 0)? {
+        if let Some(mut links) = ask(Asked::All, &question(0, &of_driver(b"vlan")))? {
+            links.retain(|link| link.vlan.is_some());
             return Ok(links);
         }
     }
@@ -58,16 +59,24 @@ pub(crate) fn all() -> io::Result<Vec<Link>> {
 
 /// One interface of this thread's network namespace.
 pub(crate) fn one(ifindex: u32) -> io::Result<Link> {
-    let links = ask(Asked::One, ifindex)?.unwrap_or_default();
+    let links = ask(Asked::One, &question(ifindex, &[]))?.unwrap_or_default();
     links.into_iter().find(|link| link.ifindex == ifindex).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// `None`: the answer was interrupted.
-fn ask(asked: Asked, ifindex: u32) -> io::Result<Option<Vec<Link>>> {
+/// `struct ifinfomsg` and what is behind it; the number 0 is any.
+fn question(ifindex: u32, attributes: &[u8]) -> Vec<u8> {
     // Family, padding and kind of link: any. Behind the number flags and their mask.
-    let question = [0, ifindex, 0, 0].map(u32::to_ne_bytes).concat();
+    [&[0, ifindex, 0, 0].map(u32::to_ne_bytes).concat(), attributes].concat()
+}
+
+fn of_driver(name: &[u8]) -> Vec<u8> {
+    netlink::attribute_of(IFLA_LINKINFO, &netlink::attribute_of(IFLA_INFO_KIND, name))
+}
+
+/// `None`: the answer was interrupted.
+fn ask(asked: Asked, question: &[u8]) -> io::Result<Option<Vec<Link>>> {
     let mut links = Vec::new();
-    let is_whole = netlink::ask(RTM_GETLINK, asked, &question, |kind, message| keep(kind, message, &mut links))?;
+    let is_whole = netlink::ask(RTM_GETLINK, asked, question, |kind, message| keep(kind, message, &mut links))?;
     Ok(is_whole.then_some(links))
 }
 
@@ -100,7 +109,7 @@ fn link_of(body: &[u8]) -> io::Result<Link> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::tests::attribute_of;
+    use crate::netlink::attribute_of;
 
     fn new_link(kind: u16, ifindex: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
         let mut body = vec![0, 0];
@@ -137,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_endian = "little")]
+    fn what_a_kernel_said_of_its_vlans_is_read() {
+        let text = include_str!("../tests/recorded/vlans-6.1.txt").lines().filter(|line| !line.starts_with('#'));
+        let bytes = text.flat_map(str::split_whitespace).map(|byte| u8::from_str_radix(byte, 16).unwrap());
+        let (mut links, mut progress) = (Vec::new(), netlink::Progress::default());
+        let answer: Vec<u8> = bytes.collect();
+        netlink::read(&answer, &mut progress, |kind, message| keep(kind, message, &mut links)).unwrap();
+        assert_eq!(progress, netlink::Progress { is_done: true, is_interrupted: false });
+        let vlan = |ifindex, vlan| Link { ifindex, kind: KIND_ETHERNET, vlan: Some(vlan) };
+        assert_eq!(links, [vlan(3, (2, 5)), vlan(4, (3, 7))]);
+    }
+
+    #[test]
     fn damage_is_told() {
         let whole = new_link(1, 7, &[attribute_of(IFLA_LINK, &[2, 0, 0, 0]), vlan_info(5)]);
         for length in 0..INFO_BYTES {
@@ -154,10 +176,11 @@ mod tests {
 
     #[test]
     fn the_loopback_device_is_known_to_this_kernel() {
-        let links = all().unwrap();
+        let links = ask(Asked::All, &question(0, &[])).unwrap().unwrap();
         let loopback = links.iter().find(|link| link.kind == KIND_LOOPBACK).unwrap();
         assert!(loopback.carries_ethernet());
         assert_eq!(one(loopback.ifindex).unwrap(), *loopback);
+        assert!(!vlans().unwrap().contains(loopback));
         assert!(one(u32::MAX >> 1).is_err());
     }
 }

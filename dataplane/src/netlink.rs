@@ -97,6 +97,15 @@ fn error_of(body: &[u8]) -> io::Error {
     io::Error::from_raw_os_error(number.wrapping_neg())
 }
 
+/// An attribute of a question.
+pub(crate) fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(ATTRIBUTE_BYTES + value.len()).expect("a question has a few dozen bytes");
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
 /// The value of the first attribute of a type.
 pub(crate) fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     while attributes.len() >= ATTRIBUTE_BYTES {
@@ -126,17 +135,8 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// An attribute as the kernel writes it.
-    pub(crate) fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(ATTRIBUTE_BYTES + value.len()).unwrap();
-        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
 
     fn nothing(_: u16, _: &[u8]) -> io::Result<()> {
         Ok(())

@@ -84,7 +84,7 @@ fn filter(message: &[u8]) -> Option<Filter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::tests::attribute_of;
+    use crate::netlink::attribute_of;
 
     /// One filter as the kernel tells of it.
     fn told(chain: u32, handle: u32, id: u32) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Whether the programs are still where they were put, and their pins too (G20).
+//! Whether the programs are still where they were put, and their pins too (G20), and which VLANs have come or gone.
 
 use policy::LocalInterface;
 
@@ -7,6 +7,7 @@ use crate::{
     attach::{self, Attached},
     enforcer::{HookState, HookStatus},
     error::{AttachError, HookError},
+    vlan::Vlans,
 };
 
 impl Kernel {
@@ -20,7 +21,16 @@ impl Kernel {
         if let Err(error) = self.object.load_a_copy(self.attached.iter().filter_map(Attached::program_of_tcx)) {
             tracing::debug!(%error, "a copy to repair with could not be loaded; it is tried again");
         }
+        self.look_at_vlans()?;
         Ok(statuses)
+    }
+
+    fn look_at_vlans(&mut self) -> Result<(), HookError> {
+        let vlans = Vlans::of(&self.interfaces).map_err(|error| HookError::Vlans { message: error.to_string() })?;
+        if vlans == self.vlans {
+            return Ok(());
+        }
+        self.set_vlans(vlans).map_err(|error| HookError::Vlans { message: error.to_string() })
     }
 
     /// Looks at the hooks of one interface and attaches what is missing.

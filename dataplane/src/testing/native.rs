@@ -2,7 +2,7 @@
 
 use std::io;
 
-use policy::{Direction, Guard, Image, LocalInterface, TableId};
+use policy::{Direction, Guard, Image, TableId};
 
 use crate::{
     abi::{Cpu, Gate, JoinKey, JoinValue, REASONS},
@@ -13,7 +13,7 @@ use crate::{
     object,
     settings::{self, VALUES},
     sizes::{Placement, TableSizes},
-    vlan,
+    vlan::Children,
 };
 
 const ASK_SETTINGS: u32 = 1;
@@ -40,7 +40,7 @@ const STATE: [&str; 8] =
 /// Those of limits, which begin full with another policy.
 const LIMITS: [&str; 2] = ["hr_buckets", "hr_sources"];
 /// Maps that hold a guard.
-const GUARD: [&str; 5] = ["hr_gate", "hr_guard", "hr_spoof", "hr_join", "hr_vlan"];
+const GUARD: [&str; 4] = ["hr_gate", "hr_guard", "hr_spoof", "hr_join"];
 
 /// Brings requests to the programs, and answers back in the order of the requests.
 pub trait Wire {
@@ -147,7 +147,7 @@ impl<W: Wire> Native<W> {
     ///
     /// # Errors
     /// If it does not fit, or as [`Wire::send`].
-    pub fn set_guard(&mut self, guard: &Guard, interfaces: &[LocalInterface]) -> io::Result<()> {
+    pub fn set_guard(&mut self, guard: &Guard) -> io::Result<()> {
         let wanted = Wanted::of(guard).map_err(io::Error::other)?;
         GUARD.iter().try_for_each(|map| self.send(ASK_CLEAR, map, &[], &[]))?;
         let bits = gate::words(wanted.guard.keys(), wanted.spoof.keys());
@@ -157,10 +157,17 @@ impl<W: Wire> Native<W> {
         debug_assert!(bits.len() <= size_of::<Gate>());
         wanted.guard.iter().try_for_each(|(key, value)| self.update("hr_guard", key, value))?;
         wanted.spoof.iter().try_for_each(|(key, value)| self.update("hr_spoof", key, value))?;
-        let vlans = vlan_entries(&vlan::children(interfaces)?);
-        vlans.iter().try_for_each(|(key, value)| self.update("hr_vlan", key, value))?;
         self.joins = wanted.join.into_iter().collect();
         self.open_doors()
+    }
+
+    /// Tells which VLANs there are.
+    ///
+    /// # Errors
+    /// As [`Wire::send`].
+    pub(crate) fn set_vlans(&mut self, children: &Children) -> io::Result<()> {
+        self.send(ASK_CLEAR, "hr_vlan", &[], &[])?;
+        vlan_entries(children).iter().try_for_each(|(key, value)| self.update("hr_vlan", key, value))
     }
 
     fn open_doors(&mut self) -> io::Result<()> {

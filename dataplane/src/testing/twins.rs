@@ -77,7 +77,6 @@ enum Expected {
 pub struct Twins<W> {
     native: Native<W>,
     userspace: Userspace,
-    interfaces: Vec<LocalInterface>,
     /// The image of the half that is not live.
     spare: Option<Image>,
     pending: VecDeque<Pending>,
@@ -103,7 +102,6 @@ impl<W: Wire> Twins<W> {
         let mut twins = Twins {
             native: Native::new(wire, world, sizes, &timeouts)?,
             userspace: Userspace::new(interfaces.to_vec(), sizes, timeouts),
-            interfaces: interfaces.to_vec(),
             spare: None,
             pending: VecDeque::new(),
             now_s: BEGIN_S,
@@ -111,6 +109,7 @@ impl<W: Wire> Twins<W> {
             seen: BTreeMap::new(),
         };
         twins.begin()?;
+        twins.set_vlans(&BTreeMap::new())?;
         twins.set_guard(guard)?;
         Ok(twins)
     }
@@ -121,7 +120,17 @@ impl<W: Wire> Twins<W> {
     /// If it does not fit or the programs do not answer.
     pub fn set_guard(&mut self, guard: &Guard) -> Result<(), TwinError> {
         self.userspace.set_guard(guard).map_err(io::Error::other)?;
-        self.native.set_guard(guard, &self.interfaces)?;
+        self.native.set_guard(guard)?;
+        Ok(())
+    }
+
+    /// Replaces what is known of VLANs: by the device that sees the tags, and the outer and the inner one or 0, the device to which they lead.
+    ///
+    /// # Errors
+    /// If the programs do not answer.
+    pub fn set_vlans(&mut self, vlans: &BTreeMap<(u32, (u16, u16)), u32>) -> Result<(), TwinError> {
+        self.userspace.set_vlans(vlans.clone());
+        self.native.set_vlans(vlans)?;
         Ok(())
     }
 

@@ -5,12 +5,20 @@ use std::time::Duration;
 use policy::Image;
 
 use super::{Bounded, Userspace, limits::Limits};
-use crate::enforcer::{Active, Count, Counters, Hook, Judgement};
+use crate::{
+    enforcer::{Active, Count, Counters, Hook, Judgement},
+    vlan::Children,
+};
 
 impl Userspace {
     /// Stops the clock, or moves it, to so many seconds.
     pub(crate) fn stop_clock(&mut self, now_s: u64) {
         self.set_time(Duration::from_secs(now_s));
+    }
+
+    /// Says which VLANs there are.
+    pub(crate) fn set_vlans(&mut self, children: Children) {
+        self.world.vlans.children = children;
     }
 
     /// Forgets every flow, fragment, count and event, as if it had seen no packet.
@@ -42,7 +50,7 @@ impl Userspace {
 
     /// Judges a frame of any length; nothing is counted or remembered.
     pub(crate) fn probe(&mut self, hook: Hook, frame: &[u8]) -> Judgement {
-        self.way(hook, None, frame, true).judge().0
+        self.way(hook, None, frame, true).judge().judgement
     }
 
     /// The generation that is live.

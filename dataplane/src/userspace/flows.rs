@@ -116,10 +116,10 @@ pub(crate) struct FragmentKey {
 }
 
 /// Its first fragment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct FirstFragment {
     pub(crate) seen_s: u64,
-    pub(crate) length: u32,
+    pub(crate) packet: Packet,
     pub(crate) pass: bool,
 }
 
@@ -148,19 +148,25 @@ impl Bounded<FragmentKey, FirstFragment> {
         }
     }
 
-    /// What follows for a later fragment.
-    pub(crate) fn follow(&self, key: &FragmentKey, start: u32, timeouts: &Timeouts, now_s: u64) -> Reason {
+    /// A later fragment with what its first one said, or the reason to drop it.
+    pub(crate) fn follow(
+        &self,
+        key: &FragmentKey,
+        later: &Packet,
+        timeouts: &Timeouts,
+        now_s: u64,
+    ) -> Result<Packet, Reason> {
         match self.get(key) {
             Some(first) if now_s.saturating_sub(first.seen_s) <= u64::from(timeouts.fragment_s) => {
-                if start < first.length {
-                    Reason::FragmentOverlap
+                if later.fragment_start < first.packet.fragment_bytes {
+                    Err(Reason::FragmentOverlap)
                 } else if first.pass {
-                    Reason::FragmentFollows
+                    Ok(later.completed(&first.packet))
                 } else {
-                    Reason::FragmentDenied
+                    Err(Reason::FragmentDenied)
                 }
             }
-            _ => Reason::FragmentUnknown,
+            _ => Err(Reason::FragmentUnknown),
         }
     }
 }

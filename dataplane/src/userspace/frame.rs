@@ -68,7 +68,8 @@ pub(crate) struct Packet {
     /// ICMP: the type of the question that this is or answers.
     pub(crate) question: Option<u8>,
     pub(crate) answer: bool,
-    pub(crate) vid: u16,
+    /// The outermost tag that names a VLAN, and the one behind it; 0: none.
+    pub(crate) tags: (u16, u16),
     pub(crate) part: Part,
     pub(crate) fragment_id: u32,
     /// Offset of a later fragment in the datagram, bytes.
@@ -90,12 +91,8 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Packet> {
         if kind == ETH_VLAN || kind == ETH_QINQ {
             let vid = word(frame, packet.at)? & 0xfff;
             kind = word(frame, packet.at + 2)?;
-            // The outermost tag that names a VLAN counts; a tag of VLAN 0 only carries a priority.
-            packet.vid = match (packet.vid, vid) {
-                (0, vid) => vid,
-                (outer, 0) => outer,
-                _ => 0xffff,
-            };
+            // A tag of VLAN 0 only carries a priority.
+            packet.tags = if packet.tags.0 == 0 { (vid, 0) } else { (packet.tags.0, vid) };
             packet.at += 4;
         }
     }
@@ -176,7 +173,7 @@ impl Packet {
             flags: 0,
             question: None,
             answer: false,
-            vid: 0,
+            tags: (0, 0),
             part: Part::Whole,
             fragment_id: 0,
             fragment_start: 0,
@@ -189,6 +186,20 @@ impl Packet {
 
     pub(crate) fn is_v6(&self) -> bool {
         self.src.is_ipv6()
+    }
+
+    /// A later fragment with what only the first one of its datagram says.
+    pub(crate) fn completed(&self, first: &Packet) -> Packet {
+        Packet {
+            protocol: first.protocol,
+            src_port: first.src_port,
+            dst_port: first.dst_port,
+            echo_id: first.echo_id,
+            flags: first.flags,
+            question: first.question,
+            answer: first.answer,
+            ..self.clone()
+        }
     }
 
     /// The part that policy looks at.

@@ -33,41 +33,58 @@ pub(super) struct Way<'a> {
     pub(super) frame: &'a [u8],
 }
 
+/// What became of a frame.
+pub(super) struct Outcome {
+    pub(super) judgement: Judgement,
+    /// The packet, if it is IP; a later fragment with what its first one said.
+    pub(super) packet: Option<Packet>,
+    /// Policy was asked: rules count it.
+    pub(super) by_policy: bool,
+}
+
 /// A reason and the rules that go with it.
 type Answer = (Reason, (u32, u32));
 
 const NO_RULES: (u32, u32) = (0, 0);
 
-impl Way<'_> {
-    /// The judgement, and whether its rules are to be counted.
-    pub(super) fn judge(&mut self) -> (Judgement, bool) {
-        let Some(packet) = parse(self.frame) else { return (judgement((Reason::NotIp, NO_RULES)), false) };
-        let before = self.before_policy(&packet);
-        let early = match (before, self.image, packet.problem) {
-            (Some(reason), _, _) if reason.passes() => Some(reason),
-            (_, None, _) => Some(Reason::NoPolicy),
-            (Some(reason), ..) | (None, _, Some(reason)) => Some(reason),
-            _ if packet.part == Part::Later => {
-                Some(follow(&self.world.fragments, &FragmentKey::of(&packet), &packet, self.world))
-            }
-            _ => None,
+impl<'a> Way<'a> {
+    pub(super) fn judge(&mut self) -> Outcome {
+        let Some(mut packet) = parse(self.frame) else { return unasked(Reason::NotIp, None) };
+        let image = match self.judge_early(&mut packet) {
+            Ok(image) => image,
+            Err(reason) => return unasked(reason, Some(packet)),
         };
-        if let Some(reason) = early {
-            return (judgement((reason, NO_RULES)), false);
-        }
-        let image = self.image.expect("without an image the packet has passed");
-        let answer = self.by_policy(image, &packet);
+        let (reason, rules) = self.by_policy(image, &packet);
         if packet.part == Part::First && !self.probe {
-            let first = self.first_fragment(&packet, answer.0.passes());
+            let first = self.first_fragment(&packet, reason.passes());
             self.world.fragments.remember(FragmentKey::of(&packet), first);
         }
-        (judgement(answer), true)
+        // A later fragment passes because its first one did, and is refused or observed by itself.
+        let follows = packet.part == Part::Later && reason.passes() && reason != Reason::Observed;
+        let reason = if follows { Reason::FragmentFollows } else { reason };
+        Outcome { judgement: judgement((reason, rules)), packet: Some(packet), by_policy: true }
+    }
+
+    /// The policy to ask, or what guard, fragments and the packet itself say.
+    fn judge_early(&mut self, packet: &mut Packet) -> Result<&'a Image, Reason> {
+        let before = self.before_policy(packet);
+        if let Some(reason) = before.filter(|reason| reason.passes()) {
+            return Err(reason);
+        }
+        let image = self.image.ok_or(Reason::NoPolicy)?;
+        if let Some(reason) = before.or(packet.problem) {
+            return Err(reason);
+        }
+        if packet.part == Part::Later {
+            *packet = follow(&self.world.fragments, &FragmentKey::of(packet), packet, self.world)?;
+        }
+        Ok(image)
     }
 
     fn ifindex_of(&self, packet: &Packet) -> u32 {
-        match packet.vid {
-            0 => self.hook.ifindex,
-            vid => self.world.vlans.get(&(self.hook.ifindex, vid)).copied().unwrap_or(0),
+        match packet.tags {
+            (0, _) => self.hook.ifindex,
+            tags => self.world.vlans.children.get(&(self.hook.ifindex, tags)).copied().unwrap_or(0),
         }
     }
 
@@ -94,8 +111,7 @@ impl Way<'_> {
     fn ask_guard(&mut self, packet: &Packet, seen: &Seen) -> Option<Reason> {
         if packet.part == Part::Later {
             let key = FragmentKey::at(packet, place_of(seen));
-            let follows = follow(&self.world.sync_fragments, &key, packet, self.world);
-            return (follows == Reason::FragmentFollows).then_some(Reason::Guard);
+            return follow(&self.world.sync_fragments, &key, packet, self.world).ok().map(|_| Reason::Guard);
         }
         let judged = self.world.guard.judge(seen).or_else(|| self.link_support(seen))?;
         let whole = packet.part == Part::Whole;
@@ -119,7 +135,7 @@ impl Way<'_> {
     }
 
     fn first_fragment(&self, packet: &Packet, pass: bool) -> FirstFragment {
-        FirstFragment { seen_s: self.world.now_s(), length: packet.fragment_bytes, pass }
+        FirstFragment { seen_s: self.world.now_s(), packet: packet.clone(), pass }
     }
 
     fn by_policy(&mut self, image: &Image, packet: &Packet) -> Answer {
@@ -148,7 +164,7 @@ impl Way<'_> {
         {
             return (reason, rules);
         }
-        self.remember(image, packet, &found, Room::Enough);
+        self.remember(image, packet, &found, limits);
         (Reason::Observed, found.rules())
     }
 
@@ -301,8 +317,18 @@ fn place_of(seen: &Seen) -> Hook {
     Hook { ifindex: seen.ifindex, direction: seen.direction }
 }
 
-fn follow(table: &Bounded<FragmentKey, FirstFragment>, key: &FragmentKey, packet: &Packet, world: &World) -> Reason {
-    table.follow(key, packet.fragment_start, &world.timeouts, world.now_s())
+fn follow(
+    table: &Bounded<FragmentKey, FirstFragment>,
+    key: &FragmentKey,
+    later: &Packet,
+    world: &World,
+) -> Result<Packet, Reason> {
+    table.follow(key, later, &world.timeouts, world.now_s())
+}
+
+/// What policy was not asked about.
+pub(super) fn unasked(reason: Reason, packet: Option<Packet>) -> Outcome {
+    Outcome { judgement: judgement((reason, NO_RULES)), packet, by_policy: false }
 }
 
 fn judgement((reason, (ingress_rule, egress_rule)): Answer) -> Judgement {
@@ -345,6 +371,7 @@ fn may_reply(packet: &Packet, (ingress, _): (u32, u32)) -> bool {
 fn opens(packet: &Packet, direction: Direction, keep: bool) -> bool {
     let leaves = direction == Direction::Egress;
     match packet.protocol {
+        _ if packet.part == Part::Later => false,
         ICMP | ICMP6 => packet.question.is_some() && !packet.answer && (keep || leaves),
         TCP if keep => packet.flags & RST == 0,
         TCP => leaves && packet.bare_syn(),

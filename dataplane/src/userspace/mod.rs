@@ -8,7 +8,7 @@ mod judge;
 mod limits;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -20,7 +20,8 @@ use policy::{
 
 use self::{
     flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey},
-    judge::Way,
+    frame::Packet,
+    judge::{Outcome, Way, unasked},
     limits::Limits,
 };
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
     object::{FRAME_BYTES_MAX, FRAME_BYTES_MIN},
     reason::Reason,
     sizes::TableSizes,
-    vlan,
+    vlan::Vlans,
 };
 
 /// The data path in this process.
@@ -55,13 +56,11 @@ const EVENTS_MAX: usize = 8_192;
 /// What outlives a generation.
 struct World {
     guard: Guard,
-    vlans: vlan::Children,
+    vlans: Vlans,
     flows: Bounded<FlowKey, Entry>,
     fragments: Bounded<FragmentKey, FirstFragment>,
     sync_fragments: Bounded<FragmentKey, FirstFragment>,
     limits: Limits,
-    /// Devices through which nothing comes that was not judged when it arrived.
-    judged: BTreeSet<u32>,
     timeouts: Timeouts,
     /// By own address and interface: the second of the current allowance, and what came in it.
     joiners: BTreeMap<(IpAddr, u32), (u64, u32)>,
@@ -109,7 +108,6 @@ impl Userspace {
             fragments: Bounded::new(sizes.fragments as usize),
             sync_fragments: Bounded::new(sizes.fragments as usize),
             limits: Limits::new(sizes.sources as usize),
-            judged: judged_of(&interfaces),
             timeouts,
             joiners: BTreeMap::new(),
             began: Instant::now(),
@@ -145,11 +143,13 @@ impl Userspace {
     }
 
     fn pass(&mut self, hook: Hook, came_in: Option<u32>, frame: &[u8]) -> Judgement {
-        let (judgement, by_policy) = match self.disarmed {
-            true => (passed(Reason::Disarmed), false),
+        let Outcome { judgement, packet, by_policy } = match self.disarmed {
+            true => unasked(Reason::Disarmed, None),
             false => self.way(hook, came_in, frame, false).judge(),
         };
-        self.tell(hook, frame, &judgement);
+        if let Some(packet) = packet {
+            self.tell(hook, &packet, frame.len(), &judgement);
+        }
         let count = Count { packets: 1, bytes: frame.len() as u64 };
         self.count(hook.direction, judgement.reason, count);
         if by_policy {
@@ -162,8 +162,7 @@ impl Userspace {
     }
 
     /// Notes a packet that was refused or observed, or that a rule wants logged.
-    fn tell(&mut self, hook: Hook, frame: &[u8], judgement: &Judgement) {
-        let Some(packet) = frame::parse(frame) else { return };
+    fn tell(&mut self, hook: Hook, packet: &Packet, bytes: usize, judgement: &Judgement) {
         let found = self
             .live
             .as_ref()
@@ -187,7 +186,7 @@ impl Userspace {
             ingress_rule: judgement.ingress_rule,
             egress_rule: judgement.egress_rule,
             generation: self.generation,
-            bytes: u32::try_from(frame.len()).unwrap_or(u32::MAX),
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             logged,
         });
     }
@@ -217,21 +216,11 @@ impl Userspace {
     }
 }
 
-fn passed(reason: Reason) -> Judgement {
-    Judgement { pass: true, reason, ingress_rule: 0, egress_rule: 0 }
-}
-
 /// Nothing is attached here, so an unknown VLAN cuts nothing; it is only judged as another network.
-/// The interfaces, and whatever carries a VLAN of theirs; a kernel that does not say what there is has none.
-fn judged_of(interfaces: &[LocalInterface]) -> BTreeSet<u32> {
-    let above = vlan::above(interfaces).unwrap_or_default();
-    interfaces.iter().map(|interface| interface.ifindex).chain(above).collect()
-}
-
-fn vlans_of(interfaces: &[LocalInterface]) -> vlan::Children {
-    vlan::children(interfaces).unwrap_or_else(|error| {
+fn vlans_of(interfaces: &[LocalInterface]) -> Vlans {
+    Vlans::of(interfaces).unwrap_or_else(|error| {
         tracing::warn!(%error, "the kernel does not tell of VLANs; tagged frames are judged as those of no interface");
-        vlan::Children::new()
+        Vlans::among(&[], interfaces)
     })
 }
 
@@ -298,7 +287,7 @@ impl Enforcer for Userspace {
         if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
             return Err(JudgeError::Length { bytes: frame.len(), min: FRAME_BYTES_MIN, max: FRAME_BYTES_MAX });
         }
-        Ok(self.way(hook, None, frame, true).judge().0)
+        Ok(self.way(hook, None, frame, true).judge().judgement)
     }
 
     fn counters(&mut self) -> Counters {
@@ -319,6 +308,10 @@ impl Enforcer for Userspace {
     }
 
     fn check_hooks(&mut self) -> Result<Vec<HookStatus>, HookError> {
+        // Where the kernel does not tell of VLANs, the start has said so.
+        if let Ok(vlans) = Vlans::of(&self.interfaces) {
+            self.world.vlans = vlans;
+        }
         Ok(self.statuses())
     }
 }

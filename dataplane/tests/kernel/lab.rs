@@ -170,6 +170,15 @@ pub(crate) fn open(lab: &Lab) -> Kernel {
     Kernel::open(config(lab, XdpMode::Auto, TcMode::Auto)).unwrap()
 }
 
+/// Makes a VLAN of an interface here, named as is usual; false, having said so, if this kernel has no such devices.
+pub(crate) fn vlan(parent: &str, vid: u16) -> bool {
+    let made = ok(&format!("ip link add link {parent} name {parent}.{vid} type vlan id {vid}"));
+    if !made {
+        println!("skipped: this kernel has no VLAN devices");
+    }
+    made
+}
+
 /// Denies everything to everyone.
 pub(crate) fn deny_all() -> Image {
     let mut image = Image::empty_allow();

@@ -232,6 +232,26 @@ fn a_forwarded_packet_is_counted_once_and_what_is_not_judged_when_it_arrives_is_
 }
 
 #[test]
+fn what_comes_through_a_vlan_that_was_made_later_is_counted_once() {
+    if lab::skipped() {
+        return;
+    }
+    let mut bed = Bed::new(&image(&slow("packets", 10)));
+    if !lab::vlan(HERE, 5) {
+        return;
+    }
+    let vlan = format!("{HERE}.5");
+    let through = Carriage { came_in: ifindex(&vlan), ..Carriage::default() };
+    let packet = from(CLIENT, 5_000, TCP);
+    assert_eq!(bed.left(&packet, through, 4), 4);
+    bed.kernel.check_hooks().unwrap();
+    assert_eq!(bed.left(&packet, through, 100), 100, "it was counted when it arrived, at the device below");
+    lab::run(&format!("ip link del {vlan}"));
+    bed.kernel.check_hooks().unwrap();
+    assert_eq!(bed.left(&packet, Carriage::default(), 100), 6);
+}
+
+#[test]
 fn segments_of_a_large_packet_count_each() {
     if lab::skipped() {
         return;

@@ -90,7 +90,7 @@ fn kernel_and_userspace_enforcer_agree_on_what_is_over_the_limit() {
         }
     }
     println!("{seen:?}");
-    for reason in [Reason::Allowed, Reason::Observed, Reason::RateLimited] {
+    for reason in [Reason::Allowed, Reason::Observed, Reason::RateLimited, Reason::FragmentFollows] {
         assert!(seen.get(&reason).is_some_and(|count| *count > 50), "the sample is too tame: {seen:?}");
     }
 }
@@ -106,7 +106,13 @@ fn random_packet(seed: u64, random: &mut SplitMix64) -> Passing {
     let (flow, flags) = random_flow(seed, random);
     let hook = Bed::hook(*random.pick(&[Direction::Ingress, Direction::Egress]));
     let forwarded = hook.direction == Direction::Egress && random.once_in(3);
-    Passing { hook, came_in: if forwarded { hook.ifindex } else { 0 }, frame: frame_of(&flow, flags) }
+    let mut frame = frame_of(&flow, flags);
+    if random.once_in(2) {
+        // The first fragment of a datagram, or one behind it.
+        let part: &[u8; 2] = random.pick(&[[0x20, 0], [0, 8]]);
+        frame[20..22].copy_from_slice(part);
+    }
+    Passing { hook, came_in: if forwarded { hook.ifindex } else { 0 }, frame }
 }
 
 impl Passing {

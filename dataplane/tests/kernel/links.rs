@@ -2,7 +2,10 @@
 
 use std::net::UdpSocket;
 
-use dataplane::{Attachment, Enforcer, Kernel, KernelConfig, OpenError, Reason, TcMode, XdpMode};
+use dataplane::{
+    Attachment, Enforcer, Hook, Kernel, KernelConfig, OpenError, Reason, TcMode, XdpMode,
+    testing::{flow_of, frame_of},
+};
 use identity::Role;
 use policy::{Direction, LocalInterface};
 
@@ -41,17 +44,23 @@ fn an_interface_without_ethernet_headers_is_refused() {
     assert_eq!(refused("tap.7"), "");
 }
 
-/// A VLAN 5 on both ends, with addresses; false, having said so, if this kernel has no such devices.
-fn tagged(lab: &Lab) -> bool {
-    if !lab::ok(&format!("ip link add link {HERE} name {HERE}.5 type vlan id 5")) {
-        println!("skipped: this kernel has no VLAN devices");
-        return false;
+/// A VLAN, or one of a VLAN, on both ends, with addresses: the tags below `HERE`, outermost first. `None`, having said so, if this kernel has
+/// no such devices.
+fn tagged(lab: &Lab, tags: &[u16]) -> Option<LocalInterface> {
+    let (mut here, mut there) = (HERE.to_owned(), THERE.to_owned());
+    for tag in tags {
+        if !lab::vlan(&here, *tag) {
+            return None;
+        }
+        lab.there(&format!("ip link add link {there} name {there}.{tag} type vlan id {tag}"));
+        (here, there) = (format!("{here}.{tag}"), format!("{there}.{tag}"));
+        lab::run(&format!("ip link set {here} up"));
+        lab.there(&format!("ip link set {there} up"));
     }
-    lab::run(&format!("ip addr add {HERE_TAGGED}/24 dev {HERE}.5 && ip link set {HERE}.5 up"));
-    lab.there(&format!("ip link add link {THERE} name {THERE}.5 type vlan id 5"));
-    lab.there(&format!("ip addr add {THERE_TAGGED}/24 dev {THERE}.5"));
-    lab.there(&format!("ip link set {THERE}.5 up"));
-    true
+    lab::run(&format!("ip addr add {HERE_TAGGED}/24 dev {here}"));
+    lab.there(&format!("ip addr add {THERE_TAGGED}/24 dev {there}"));
+    let addresses = vec![format!("{HERE_TAGGED}/24").parse().unwrap()];
+    Some(LocalInterface { ifindex: ifindex(&here), name: here, role: Role::Cluster, addresses })
 }
 
 /// Makes files of this thread's those of nobody; the kernel takes the capabilities to override that away with it.
@@ -63,17 +72,21 @@ fn without_dac_override() {
 
 #[test]
 fn g0_a_tagged_sync_flow_belongs_to_its_vlan_also_without_the_right_to_read_everything() {
+    a_sync_flow_belongs_to_the_device_of(&[5]);
+}
+
+#[test]
+fn g0_a_sync_flow_with_two_tags_belongs_to_the_vlan_of_the_vlan() {
+    a_sync_flow_belongs_to_the_device_of(&[5, 7]);
+}
+
+fn a_sync_flow_belongs_to_the_device_of(tags: &[u16]) {
     if lab::skipped() {
         return;
     }
     let lab = Lab::new();
-    if !tagged(&lab) {
-        return;
-    }
+    let Some(vlan) = tagged(&lab, tags) else { return };
     let trunk = lab.interface(Role::Vip);
-    let addresses = vec![format!("{HERE_TAGGED}/24").parse().unwrap()];
-    let name = format!("{HERE}.5");
-    let vlan = LocalInterface { ifindex: ifindex(&name), name, role: Role::Cluster, addresses };
     let interfaces = vec![trunk.clone(), vlan];
     std::os::unix::fs::chown(&lab.bpffs, Some(NOBODY), None).unwrap();
     without_dac_override();
@@ -99,4 +112,16 @@ fn g0_a_tagged_sync_flow_belongs_to_its_vlan_also_without_the_right_to_read_ever
     let counters = kernel.counters();
     assert!(counters.reason(Direction::Ingress, Reason::Guard).packets >= 2, "once on each of the two devices");
     assert_eq!(counters.reason(Direction::Ingress, Reason::Spoofed).packets, 0);
+    // Without its device it is nobody's.
+    let sync = flow_of((THERE_TAGGED, CLUSTER_PORT), (HERE_TAGGED, CLUSTER_PORT), 17);
+    let mut frame = frame_of(&sync, 0);
+    frame.splice(12..12, tags.iter().flat_map(|tag| [0x8100, *tag]).flat_map(u16::to_be_bytes));
+    let asked = |kernel: &mut Kernel| {
+        let hook = Hook { ifindex: trunk.ifindex, direction: Direction::Ingress };
+        kernel.judge(hook, &frame).unwrap().reason
+    };
+    assert_eq!(asked(&mut kernel), Reason::Guard);
+    lab::run(&format!("ip link del {HERE}.5"));
+    let _its_hooks_are_gone_too = kernel.check_hooks();
+    assert_eq!(asked(&mut kernel), Reason::Spoofed);
 }

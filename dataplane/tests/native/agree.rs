@@ -20,6 +20,7 @@ use crate::{
         members,
         policies::sample,
     },
+    vlans,
 };
 
 /// Frames that are compared, unless the time is over before.
@@ -40,6 +41,7 @@ fn native_programs_and_userspace_enforcer_agree_on_frames() {
     let sizes = TableSizes { chunks_apart: false, fragments: 1 << 16, ..TableSizes::small() };
     let interfaces = std::slice::from_ref(&interface);
     let mut twins = Twins::new(driver, 0, interfaces, &corpus::guard(&interface), sizes).unwrap();
+    twins.set_vlans(&vlans::of_random_frames(interface.ifindex)).unwrap();
     let mut compared = 0;
     for seed in 0..FRAMES_MAX / FRAMES_PER_POLICY {
         let (model, members, image) = sample(seed);

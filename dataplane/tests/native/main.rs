@@ -5,7 +5,9 @@
 mod agree;
 mod corpus;
 mod driver;
+mod fragments;
 mod sequences;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod told;
+mod vlans;

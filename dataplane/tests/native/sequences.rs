@@ -14,6 +14,7 @@ use policy::{
 use crate::{
     driver::{self, Driver},
     shared::{corpus, frames::random_frame, guards::random_guard, members, policies::sample},
+    vlans,
 };
 
 /// Pairs of policies that are tried, unless the time is over before.
@@ -114,6 +115,7 @@ fn native_programs_and_userspace_enforcer_remember_the_same() {
     let (interface, began) = (members::interface(), Instant::now());
     let interfaces = std::slice::from_ref(&interface);
     let mut twins = Twins::new(driver, 0, interfaces, &corpus::guard(&interface), TableSizes::small()).unwrap();
+    twins.set_vlans(&vlans::of_random_frames(interface.ifindex)).unwrap();
     let mut done = 0;
     while done < POLICIES_MIN || (done < POLICIES_MAX && began.elapsed() < TIME_MAX) {
         talk(&mut twins, done, interface.ifindex).unwrap_or_else(|error| panic!("seed {done}: {error}"));

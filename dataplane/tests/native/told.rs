@@ -89,3 +89,44 @@ fn every_door_for_joiners_has_its_own_allowance() {
     }
     twins.compare_counters().unwrap();
 }
+
+/// The service at the backend is open, as this policy of a higher tier says that observes.
+fn observed(enforced: &str, trial: &str) -> Image {
+    let open = policy("backend", "backend", &format!("  ingress: [{{name: all, action: allow{enforced}}}]"));
+    let trial = policy("trial", "backend", &format!("  mode: observe\n  ingress: [{trial}]"))
+        .replace("tier: application", "tier: platform");
+    compiled(&[segment("backend", &format!("{BACKEND}/32")), open, trial].concat())
+}
+
+/// What three packets of a flow are, of which a limit of one new connection was taken by another flow, if `taken`.
+fn thrice(image: Image, direction: Direction, taken: bool) -> Option<[Reason; 3]> {
+    let mut twins = twins()?;
+    twins.activate(image).unwrap();
+    let mut receive = |port| {
+        let frame = frame_of(&udp((NODE, port), (BACKEND, 53)), 0);
+        twins.receive(Arrival::Tcx, hook(direction), &frame, 0).unwrap().reason
+    };
+    if taken {
+        receive(40_000);
+    }
+    let reasons = [(); 3].map(|()| receive(40_001));
+    twins.compare_counters().unwrap();
+    Some(reasons)
+}
+
+/// The programs remembered a flow that leaves and that only an observing policy's limit would refuse, and reported its first packet alone.
+#[test]
+fn what_a_limit_on_trial_would_refuse_is_not_known_for_it() {
+    let limited = "{name: all, action: allow, limits: {newConnections: {perSecond: 1, burst: 1}}}";
+    let Some(reasons) = thrice(observed("", limited), Direction::Egress, true) else { return };
+    assert_eq!(reasons, [Reason::Observed; 3]);
+}
+
+/// The userspace enforcer counted each packet of a flow as a new one if an observing policy would refuse it.
+#[test]
+fn an_observed_flow_is_counted_once() {
+    let limits = ", limits: {newConnections: {perSecond: 1, burst: 1}}";
+    let image = observed(limits, "{name: none, action: deny}");
+    let Some(reasons) = thrice(image, Direction::Ingress, false) else { return };
+    assert_eq!(reasons, [Reason::Observed; 3]);
+}

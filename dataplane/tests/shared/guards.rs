@@ -14,7 +14,7 @@ pub(crate) const JOIN_PORT: u16 = 7400;
 /// A guard around some flows, and the flows. Half of the addresses live elsewhere.
 pub(crate) fn random_guard(sampler: &FlowSampler, random: &mut SplitMix64, ifindex: u32) -> (Guard, Vec<Flow>) {
     let flows: Vec<Flow> = (0..GUARDED).map(|_| sampler.flow(random)).collect();
-    let mut guard = Guard { interfaces: [ifindex].into(), ..Guard::default() };
+    let mut guard = Guard { interfaces: (ifindex..=ifindex + 2).collect(), ..Guard::default() };
     for flow in &flows {
         let direction = if random.once_in(2) { Direction::Ingress } else { Direction::Egress };
         let (matching, number) = match flow.protocol {
@@ -26,6 +26,8 @@ pub(crate) fn random_guard(sampler: &FlowSampler, random: &mut SplitMix64, ifind
         // A function of the entry: no two may differ in it alone.
         let ttl = (number % 3 == 0).then_some(64);
         let Flow { protocol, src, dst, .. } = *flow;
+        // Some on the devices to which tags lead, where there are such.
+        let ifindex = ifindex + *random.pick(&[0, 0, 0, 0, 1, 2]);
         guard.entries.insert(GuardEntry { ifindex, direction, protocol, matching, src, dst, ttl });
         for direction in [Direction::Ingress, Direction::Egress] {
             let (own, bits) = (dst, if dst.is_ipv4() { 24 } else { 64 });

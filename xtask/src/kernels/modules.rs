@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::shell::run_quietly;
 
 /// What the tests need and distributions build as modules; what is built into a kernel is left out by itself.
-const WANTED: [&str; 4] = ["veth", "tun", "sch_ingress", "cls_bpf"];
+const WANTED: [&str; 5] = ["veth", "tun", "8021q", "sch_ingress", "cls_bpf"];
 
 /// The folder of one kernel's modules, after `depmod`.
 pub(crate) struct Modules {

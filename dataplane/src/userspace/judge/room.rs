@@ -8,7 +8,7 @@ use policy::{
 use super::{Way, rules_of};
 use crate::userspace::{
     flows::{Entry, FlowKey, source_is_b},
-    frame::{ICMP, ICMP6, Packet, TCP},
+    frame::{ICMP, ICMP6, Packet, Part, TCP},
     limits::Charge,
 };
 
@@ -81,12 +81,14 @@ impl Way<'_> {
     }
 
     fn charged_elsewhere(&self, packet: &Packet) -> bool {
-        let at_its_vlan = packet.vid != 0 && self.ifindex_of(packet) != 0;
-        at_its_vlan || self.came_in.is_some_and(|device| self.world.judged.contains(&device))
+        let at_its_vlan = packet.tags.0 != 0 && self.ifindex_of(packet) != 0;
+        at_its_vlan || self.came_in.is_some_and(|device| self.world.vlans.judged.contains(&device))
     }
 
     fn begins(&mut self, packet: &Packet) -> bool {
         match packet.protocol {
+            // What a later fragment is part of has begun.
+            _ if packet.part == Part::Later => false,
             TCP => packet.bare_syn(),
             ICMP | ICMP6 if packet.answer || packet.question.is_none() => false,
             _ => !self.known(packet),
