@@ -5,7 +5,7 @@ use super::intern::{Interner, number};
 use crate::image::NONE;
 
 /// Blocks of 64 offsets that a search may pass over before the next one of like length begins further on.
-const BLOCKS_PASSED_MAX: usize = 256;
+const BLOCKS_PASSED_MAX: usize = 64;
 
 /// Sparse rows on their way into one table.
 #[derive(Debug, Default)]
