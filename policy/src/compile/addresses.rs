@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     intern::Interner,
-    terms::{Atom, AtomIndex, Part, Signatures},
+    terms::{Atom, AtomIndex, Atoms, Part, Signatures, Terms},
     trie::{Node, Trie, contains},
 };
 use crate::model::Model;
@@ -36,16 +36,18 @@ struct Named {
 }
 
 impl Addresses {
-    pub(super) fn new(model: &Model, members: &[IpAddr], parts: &[Part], chunks_max: usize) -> Addresses {
-        let mut index = AtomIndex::default();
-        for (part, terms) in parts.iter().enumerate() {
-            index.add(part * ROLES, &terms.subjects);
-            index.add(part * ROLES + 1, &terms.peers);
-        }
-        let mut named = named_networks(model, members, index.atoms());
+    pub(super) fn new(
+        model: &Model,
+        members: &[IpAddr],
+        parts: &[Part],
+        atoms: &Atoms,
+        chunks_max: usize,
+    ) -> Addresses {
+        let roles: Vec<&Terms> = parts.iter().flat_map(|part| [&part.subjects, &part.peers]).collect();
+        let mut named = named_networks(model, members, atoms);
         named.sort_unstable();
         named.dedup();
-        let mut classifier = Classifier::new(index, parts.len() * ROLES);
+        let mut classifier = Classifier::new(AtomIndex::new(atoms, &roles), roles.len());
         let nodes_v6 = named.partition_point(|named| !named.v6);
         let (v4, v6) = named.split_at(nodes_v6);
         let (v4, v6) = (classifier.nodes(v4), classifier.nodes(v6));
@@ -55,9 +57,9 @@ impl Addresses {
     }
 }
 
-fn named_networks(model: &Model, members: &[IpAddr], atoms: &[Atom]) -> Vec<Named> {
+fn named_networks(model: &Model, members: &[IpAddr], atoms: &Atoms) -> Vec<Named> {
     let mut named = Vec::new();
-    for (atom, what) in (0u32..).zip(atoms) {
+    for (atom, what) in (0u32..).zip(atoms.all()) {
         match what {
             Atom::Members => named.extend(members.iter().map(|addr| of_network(IpNet::from(*addr), atom))),
             Atom::Segment(segment) => {
@@ -78,15 +80,20 @@ fn of_network(network: IpNet, atom: u32) -> Named {
     }
 }
 
+/// The number of the empty set of atoms.
+const NO_ATOMS: u32 = 0;
+
 /// Turns sets of atoms into classes, each distinct set once.
 struct Classifier {
     index: AtomIndex,
-    /// Distinct sets of atoms; number 0 is the empty one.
+    /// Distinct sets of atoms; the first is [`NO_ATOMS`].
     sets: Interner,
     class_of_set: Vec<u32>,
     classes: Interner,
     signatures: Vec<Signatures>,
+    /// The terms of each role, and the signature in each, of the set at hand.
     roles: Vec<Vec<u32>>,
+    signature: Vec<u32>,
 }
 
 impl Classifier {
@@ -99,8 +106,9 @@ impl Classifier {
             classes: Interner::default(),
             signatures,
             roles: vec![Vec::new(); roles],
+            signature: Vec::new(),
         };
-        classifier.set(&[], 0);
+        classifier.set(&[], NO_ATOMS);
         classifier
     }
 
@@ -108,16 +116,19 @@ impl Classifier {
     fn nodes(&mut self, named: &[Named]) -> Vec<Node> {
         let mut nodes = Vec::with_capacity(named.len());
         let mut around: Vec<(Node, u32)> = Vec::new();
+        let mut atoms = Vec::new();
         for group in named.chunk_by(|one, other| (one.addr, one.len) == (other.addr, other.len)) {
             let mut node = Node { addr: group[0].addr, len: group[0].len, class: 0 };
             while around.last().is_some_and(|(network, _)| !contains(network, &node)) {
                 around.pop();
             }
-            let mut atoms = around.last().map_or_else(Vec::new, |(_, set)| self.sets.list(*set).to_vec());
+            let outer = around.last().map_or(NO_ATOMS, |(_, set)| *set);
+            atoms.clear();
+            atoms.extend(self.sets.list(outer));
             atoms.extend(group.iter().map(|named| named.atom));
             atoms.sort_unstable();
             atoms.dedup();
-            let set = self.set(&atoms, around.last().map_or(0, |(_, set)| *set));
+            let set = self.set(&atoms, outer);
             node.class = self.class_of_set[set as usize];
             nodes.push(node);
             around.push((node, set));
@@ -132,10 +143,11 @@ impl Classifier {
             self.index.terms_of(atoms, &mut self.roles);
             let outer = self.class_of_set.get(around as usize).map(|&class| self.classes.list(class));
             let roles = self.signatures.iter_mut().zip(&self.roles).enumerate();
-            let signature: Vec<u32> = roles
-                .map(|(role, (signatures, terms))| signatures.id(terms, outer.map_or(0, |outer| outer[role])))
-                .collect();
-            let class = self.classes.id(&signature);
+            self.signature.clear();
+            self.signature.extend(
+                roles.map(|(role, (signatures, terms))| signatures.id(terms, outer.map_or(0, |outer| outer[role]))),
+            );
+            let class = self.classes.id(&self.signature);
             self.class_of_set.push(class);
         }
         set

@@ -4,7 +4,7 @@ use super::{
     Places,
     addresses::{Addresses, ROLES},
     displace::Rows,
-    intern::{Interner, WordMap, number},
+    intern::{Interner, number},
     limits::{CompileError, CompileLimits},
     pairs::Pairs,
     plan::Plan,
@@ -74,12 +74,12 @@ struct Verdicts {
 }
 
 /// A pair by its rows: exceptions of its own, exceptions that it shares, base.
-type Record = (Option<u32>, Option<u32>, u32);
+type Record = [u32; 3];
 
 /// What a pair says where it is not what its base says.
+#[derive(Clone, Copy)]
 struct Said {
     record: Record,
-    exceptions: Vec<(u32, u32)>,
     /// The pair whose exceptions are those that this one shares: itself if it has none of its own.
     root: u32,
 }
@@ -92,22 +92,14 @@ impl Verdicts {
         limits: &CompileLimits,
     ) -> Result<Verdicts, CompileError> {
         let mut painter = Painter::new(rules, ports);
-        let (mut bases, mut rows) = (Interner::default(), Rows::default());
+        let (mut bases, mut rows, mut records) = (Interner::default(), Rows::default(), Interner::default());
         let mut said: Vec<Said> = Vec::with_capacity(pairs.len());
-        let mut records: Vec<Record> = Vec::new();
-        let mut numbers: WordMap<Record, u32> = WordMap::default();
         let mut pair_of = Vec::with_capacity(pairs.len());
         for pair in 0..number(pairs.len()) {
             let function = painter.paint(pairs, pair);
-            let root = pairs.parent(pair).map(|parent| &said[said[parent as usize].root as usize]);
-            let only = function.only();
+            let root = pairs.parent(pair).map(|parent| said[said[parent as usize].root as usize]);
             let one = say(pair, function, root, &mut bases, &mut rows, ports);
-            pair_of.push(only.unwrap_or_else(|| {
-                *numbers.entry(one.record).or_insert_with(|| {
-                    records.push(one.record);
-                    number(records.len() - 1)
-                })
-            }));
+            pair_of.push(function.only().unwrap_or_else(|| records.id(&one.record)));
             said.push(one);
             limits.check(TableId::Vcells, rows.cells())?;
             limits.check(TableId::Vbase, bases.len() * ports.groups)?;
@@ -115,12 +107,13 @@ impl Verdicts {
         limits.check(TableId::Verdicts, painter.len())?;
         let cells = rows.place(ports.classes);
         let words = records
+            .lists()
             .iter()
-            .flat_map(|&(own, shared, base)| [cells.offset(own), cells.offset(shared), base * number(ports.groups), 0]);
+            .flat_map(|record| [cells.offset(record[0]), cells.offset(record[1]), record[2] * number(ports.groups), 0]);
         Ok(Verdicts {
             pair_of,
             pairs: words.collect(),
-            vbase: (0..number(bases.len())).flat_map(|base| bases.list(base)).copied().collect(),
+            vbase: bases.lists().items().to_vec(),
             verdicts: painter.words(),
             vcells: cells.words,
         })
@@ -130,38 +123,36 @@ impl Verdicts {
 /// How a pair is stored: by its difference from the root of its parent where that is less than all it says.
 fn say(
     pair: u32,
-    function: Function,
-    root: Option<&Said>,
+    function: &Function,
+    root: Option<Said>,
     bases: &mut Interner,
     rows: &mut Rows,
     ports: &PortClasses,
 ) -> Said {
     let base = bases.id(&function.groups);
-    if let Some(root) = root.filter(|root| root.record.2 == base) {
-        let difference = difference(&function, &root.exceptions, ports);
+    if let Some(Said { record: [_, shared, _], root, .. }) = root.filter(|root| root.record[2] == base) {
+        let difference = difference(function, rows.row(shared), ports);
         if difference.len() < function.exceptions.len() || difference.is_empty() {
-            let record = (rows.add(&difference), root.record.1, base);
-            return Said { record, exceptions: function.exceptions, root: root.root };
+            return Said { record: [rows.add(&difference), shared, base], root };
         }
     }
-    let record = (None, rows.add(&function.exceptions), base);
-    Said { record, exceptions: function.exceptions, root: pair }
+    Said { record: [NONE, rows.add(&function.exceptions), base], root: pair }
 }
 
 /// What `function` says other than one with the same groups and these exceptions.
-fn difference(function: &Function, others: &[(u32, u32)], ports: &PortClasses) -> Vec<(u32, u32)> {
+fn difference(function: &Function, others: impl Iterator<Item = (u32, u32)>, ports: &PortClasses) -> Vec<(u32, u32)> {
     let mut difference = Vec::new();
-    let mut others = others.iter().peekable();
+    let mut others = others.peekable();
     let of_group = |class: u32| function.groups[ports.group_of[class as usize] as usize];
     for &(class, verdict) in &function.exceptions {
-        while let Some(&(missing, _)) = others.next_if(|other| other.0 < class) {
+        while let Some((missing, _)) = others.next_if(|other| other.0 < class) {
             difference.push((missing, of_group(missing)));
         }
         if others.next_if(|other| other.0 == class).is_none_or(|other| other.1 != verdict) {
             difference.push((class, verdict));
         }
     }
-    difference.extend(others.map(|&(missing, _)| (missing, of_group(missing))));
+    difference.extend(others.map(|(missing, _)| (missing, of_group(missing))));
     difference
 }
 
@@ -178,25 +169,22 @@ impl Matrix {
         let pair = |pair: u32| pair_of[pair as usize];
         let mut rows = Rows::default();
         let mut base = Vec::new();
-        let mut numbered: Vec<Vec<(u32, Option<u32>)>> = Vec::new();
+        let mut numbered: Vec<Vec<(u32, u32)>> = Vec::new();
         for plan in plans {
-            let mut offsets: WordMap<Vec<u32>, u32> = WordMap::default();
+            let mut distinct = Interner::default();
+            let start = number(base.len());
             let mut of_plan = Vec::with_capacity(plan.rows.len());
             for row in &plan.rows {
                 let words: Vec<u32> = row.base.iter().copied().map(pair).collect();
-                let group = |peer: u32| row.base[plan.group_of[peer as usize] as usize];
-                let cells = row.cells.iter().filter(|&&(peer, value)| pair(value) != pair(group(peer)));
-                let cells: Vec<(u32, u32)> = cells.map(|&(peer, value)| (peer, pair(value))).collect();
-                if let Some(only) = only(&words).filter(|_| cells.is_empty()) {
-                    of_plan.push((only, None));
-                    continue;
-                }
-                let offset = *offsets.entry(words).or_insert_with_key(|words| {
-                    base.extend(words);
-                    number(base.len() - words.len())
+                let group = |peer: u32| words[plan.group_of[peer as usize] as usize];
+                let cells = row.cells.iter().map(|&(peer, value)| (peer, pair(value)));
+                let cells: Vec<(u32, u32)> = cells.filter(|&(peer, value)| value != group(peer)).collect();
+                of_plan.push(match only(&words) {
+                    Some(only) if cells.is_empty() => (only, NONE),
+                    _ => (start + distinct.id(&words) * number(words.len()), rows.add(&cells)),
                 });
-                of_plan.push((offset, rows.add(&cells)));
             }
+            base.extend(distinct.lists().items());
             limits.check(TableId::Base, base.len())?;
             limits.check(TableId::Cells, rows.cells())?;
             numbered.push(of_plan);

@@ -5,7 +5,7 @@ use super::intern::{Interner, number};
 use crate::image::NONE;
 
 /// Blocks of 64 offsets that a search may pass over before the next one of like length begins further on.
-const BLOCKS_PASSED_MAX: usize = 256;
+const BLOCKS_PASSED_MAX: usize = 64;
 
 /// Sparse rows on their way into one table.
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ pub(super) struct Rows {
     /// `column, value, column, value, …` by ascending column.
     rows: Interner,
     cells: usize,
+    scratch: Vec<u32>,
 }
 
 /// The finished table.
@@ -24,18 +25,25 @@ pub(super) struct Displaced {
 }
 
 impl Rows {
-    /// Takes a row, of (column, value) by ascending column; equal rows are kept once. `None` for an empty one.
-    pub(super) fn add(&mut self, row: &[(u32, u32)]) -> Option<u32> {
+    /// Takes a row, of (column, value) by ascending column; equal rows are kept once. [`NONE`] for an empty one.
+    pub(super) fn add(&mut self, row: &[(u32, u32)]) -> u32 {
         if row.is_empty() {
-            return None;
+            return NONE;
         }
-        let flat: Vec<u32> = row.iter().flat_map(|&(column, value)| [column, value]).collect();
+        self.scratch.clear();
+        self.scratch.extend(row.iter().flat_map(|&(column, value)| [column, value]));
         let known = self.rows.len();
-        let id = self.rows.id(&flat);
+        let id = self.rows.id(&self.scratch);
         if self.rows.len() > known {
             self.cells += row.len();
         }
-        Some(id)
+        id
+    }
+
+    /// The (column, value) of a row that was taken; none of [`NONE`].
+    pub(super) fn row(&self, row: u32) -> impl Iterator<Item = (u32, u32)> {
+        let flat = if row == NONE { &[] } else { self.rows.list(row) };
+        flat.chunks_exact(2).map(|cell| (cell[0], cell[1]))
     }
 
     /// Cells of all distinct rows.
@@ -53,24 +61,25 @@ impl Rows {
             offsets[id as usize] = number(layout.insert(self.rows.list(id)));
         }
         let length = offsets.iter().max().map_or(0, |&last| last as usize + columns);
-        let mut words = layout.words;
-        while words.len() < length * 2 {
-            words.extend([NONE, 0]);
-        }
-        Displaced { words, offsets }
+        layout.cells.resize(length, CELL_EMPTY);
+        Displaced { words: layout.cells.into_flattened(), offsets }
     }
 }
 
 impl Displaced {
     /// The offset of a row; [`NONE`] for an empty one.
-    pub(super) fn offset(&self, row: Option<u32>) -> u32 {
-        row.map_or(NONE, |row| self.offsets[row as usize])
+    pub(super) fn offset(&self, row: u32) -> u32 {
+        if row == NONE { NONE } else { self.offsets[row as usize] }
     }
 }
 
+/// `{owner, value}` of nobody.
+const CELL_EMPTY: [u32; 2] = [NONE, 0];
+
 #[derive(Default)]
 struct Layout {
-    words: Vec<u32>,
+    /// `{owner, value}` each.
+    cells: Vec<[u32; 2]>,
     /// Which cells are taken, a bit each.
     taken: Bits,
     /// Which offsets are, a bit each.
@@ -126,14 +135,13 @@ impl Layout {
     fn occupy(&mut self, offset: usize, row: &[u32]) {
         self.used.set(offset);
         let last = columns(row).last().unwrap_or(0);
-        while self.words.len() <= (offset + last) * 2 {
-            self.words.extend([NONE, 0]);
+        if self.cells.len() <= offset + last {
+            self.cells.resize(offset + last + 1, CELL_EMPTY);
         }
         for cell in row.chunks_exact(2) {
             let place = offset + cell[0] as usize;
             self.taken.set(place);
-            self.words[place * 2] = number(offset);
-            self.words[place * 2 + 1] = cell[1];
+            self.cells[place] = [number(offset), cell[1]];
         }
     }
 }
@@ -147,7 +155,7 @@ mod tests {
     use super::*;
     use crate::sample::SplitMix64;
 
-    fn lookup(table: &Displaced, row: Option<u32>, column: u32) -> Option<u32> {
+    fn lookup(table: &Displaced, row: u32, column: u32) -> Option<u32> {
         let offset = table.offset(row);
         if offset == NONE {
             return None;
@@ -170,7 +178,7 @@ mod tests {
             let sparse = |row: &Vec<Option<u32>>| -> Vec<(u32, u32)> {
                 (0u32..).zip(row).filter_map(|(column, value)| value.map(|value| (column, value))).collect()
             };
-            let ids: Vec<Option<u32>> = dense.iter().map(|row| rows.add(&sparse(row))).collect();
+            let ids: Vec<u32> = dense.iter().map(|row| rows.add(&sparse(row))).collect();
             let table = rows.place(columns);
             for (row, id) in dense.iter().zip(ids) {
                 for (column, value) in (0u32..).zip(row) {

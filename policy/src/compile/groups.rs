@@ -6,9 +6,10 @@
 
 use super::{
     Tuning,
-    intern::{Interner, WordMap, number},
+    intern::{Interner, number},
     kinds::Kinds,
     limits::CompileLimits,
+    lists::Lists,
     terms::Signatures,
 };
 
@@ -20,27 +21,23 @@ const BORDERS: [usize; 9] = [0, 1, 4, 16, 64, 256, 1_024, 16_384, usize::MAX];
 /// The signatures of peers, and which hold each term.
 pub(super) struct Peers<'a> {
     pub(super) signatures: &'a Signatures,
-    pub(super) of_term: WordMap<u32, Vec<u32>>,
+    of_term: Lists<u32>,
 }
 
 impl<'a> Peers<'a> {
-    pub(super) fn new(signatures: &'a Signatures) -> Peers<'a> {
-        let mut of_term: WordMap<u32, Vec<u32>> = WordMap::default();
-        for signature in 0..number(signatures.len()) {
-            for &term in signatures.terms(signature) {
-                of_term.entry(term).or_default().push(signature);
-            }
-        }
-        Peers { signatures, of_term }
+    /// `terms`: how many terms there are.
+    pub(super) fn new(signatures: &'a Signatures, terms: usize) -> Peers<'a> {
+        let holding = (0..number(signatures.len()))
+            .flat_map(|signature| signatures.terms(signature).iter().map(move |&term| (term, signature)));
+        Peers { signatures, of_term: Lists::grouped(terms, holding) }
     }
 
     pub(super) fn of_term(&self, term: u32) -> &[u32] {
-        self.of_term.get(&term).map_or(&[], Vec::as_slice)
+        self.of_term.get(term)
     }
 
-    /// More than every term that holds anywhere.
-    pub(super) fn terms(&self) -> usize {
-        self.of_term.keys().max().map_or(0, |&last| last as usize + 1)
+    fn terms(&self) -> usize {
+        self.of_term.len()
     }
 }
 
@@ -52,26 +49,27 @@ pub(super) struct Groups {
     pub(super) groups: Interner,
     /// For each group that around the peer with which it was met first; group 0, that of no wide term, is around itself.
     pub(super) around: Vec<u32>,
-    /// The groups that each wide term holds.
-    pub(super) of_term: WordMap<u32, Vec<u32>>,
 }
 
 impl Groups {
     pub(super) fn choose(kinds: &Kinds<'_>, peers: &Peers<'_>, limits: &CompileLimits, tuning: &Tuning) -> Groups {
-        let named = kinds.variants.iter().filter_map(|variant| variant.policy.mentions.last()).max();
-        let terms = peers.terms().max(named.map_or(0, |&last| last as usize + 1));
+        let terms = peers.terms();
         let mentions = kinds.mentions(terms);
         let cost: Vec<usize> =
             (0..number(terms)).zip(&mentions).map(|(term, mentions)| mentions * peers.of_term(term).len()).collect();
         let rows = kinds.rows.len();
         let mut best: Option<((usize, usize), Groups)> = None;
+        let mut tried = usize::MAX;
         let borders = tuning.peer_border.map_or(BORDERS.to_vec(), |border| vec![border]);
         for border in borders.into_iter().map(|factor| factor.saturating_mul(rows)) {
             let wide: Vec<bool> = cost.iter().zip(&mentions).map(|(&cost, &uses)| uses > 0 && cost > border).collect();
-            let narrow: usize = cost.iter().zip(&wide).filter(|(_, wide)| !**wide).map(|(cost, _)| cost).sum();
-            if best.as_ref().is_some_and(|(_, known)| known.wide == wide) {
+            // From border to border wide terms only become fewer: as many are the same.
+            let wide_count = wide.iter().filter(|wide| **wide).count();
+            if wide_count == tried {
                 continue;
             }
+            tried = wide_count;
+            let narrow: usize = cost.iter().zip(&wide).filter(|(_, wide)| !**wide).map(|(cost, _)| cost).sum();
             let groups = Groups::new(wide, peers);
             let entries = rows * groups.groups.len();
             if narrow == 0 && entries <= tuning.dense_entries_max {
@@ -90,7 +88,6 @@ impl Groups {
         let mut groups = Interner::default();
         let mut held = Vec::new();
         let (mut group_of, mut around): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
-        let mut of_term: WordMap<u32, Vec<u32>> = WordMap::default();
         for signature in 0..number(peers.signatures.len()) {
             held.clear();
             held.extend(peers.signatures.terms(signature).iter().filter(|&&term| wide[term as usize]));
@@ -98,10 +95,16 @@ impl Groups {
             if group as usize == around.len() {
                 let outer = peers.signatures.around(signature);
                 around.push(group_of.get(outer as usize).copied().unwrap_or(0));
-                held.iter().for_each(|&term| of_term.entry(term).or_default().push(group));
             }
             group_of.push(group);
         }
-        Groups { wide, group_of, groups, around, of_term }
+        Groups { wide, group_of, groups, around }
+    }
+
+    /// The groups that each wide term holds.
+    pub(super) fn by_term(&self) -> Lists<u32> {
+        let holding = (0u32..).zip(self.groups.lists().iter());
+        let holding = holding.flat_map(|(group, terms)| terms.iter().map(move |&term| (term, group)));
+        Lists::grouped(self.wide.len(), holding)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     intern::{Interner, number},
+    lists::Lists,
     ports::PortAtoms,
     terms::{Part, Signatures},
     variant::Variant,
@@ -20,19 +21,16 @@ pub(super) struct Kinds<'a> {
 
 impl<'a> Kinds<'a> {
     pub(super) fn new(part: &'a Part, subjects: &Signatures, ports: &mut PortAtoms) -> Kinds<'a> {
-        let mut applying: Vec<Vec<u32>> = vec![Vec::new(); part.subjects.atoms().len()];
-        let mut to_all = Vec::new();
-        for (position, policy) in (0u32..).zip(&part.policies) {
-            match policy.subject {
-                Some(term) => applying[term as usize].push(position),
-                None => to_all.push(position),
-            }
-        }
+        let policies = || (0u32..).zip(&part.policies);
+        let to_all: Vec<u32> =
+            policies().filter(|(_, policy)| policy.subject.is_none()).map(|(position, _)| position).collect();
+        let applying = policies().filter_map(|(position, policy)| Some((policy.subject?, position)));
+        let applying = Lists::grouped(part.subjects.len(), applying);
         let (mut rows, mut variants, mut keys) = (Interner::default(), Vec::new(), Interner::default());
         let row_of = (0..number(subjects.len())).map(|signature| {
             let terms = subjects.terms(signature);
             let mut policies = to_all.clone();
-            policies.extend(terms.iter().flat_map(|&term| &applying[term as usize]));
+            policies.extend(terms.iter().flat_map(|&term| applying.get(term)));
             policies.sort_unstable();
             if policies.is_empty() {
                 return NONE;

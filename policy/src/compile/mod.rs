@@ -14,6 +14,7 @@ mod groups;
 mod intern;
 mod kinds;
 mod limits;
+mod lists;
 mod pairs;
 mod plan;
 mod ports;
@@ -35,9 +36,9 @@ use self::{
     addresses::{Addresses, ROLES},
     pairs::Pairs,
     plan::{Plan, Planner},
-    ports::{PortAtoms, PortClasses},
+    ports::PortClasses,
     rules::RuleTable,
-    terms::Part,
+    terms::{Names, Part},
 };
 use crate::{
     image::{Image, LAYERS, TableId},
@@ -81,12 +82,12 @@ fn compile_tuned(
     limits.check_rules(RuleTable::count(model))?;
     let rules = RuleTable::new(model);
     limits.check(TableId::Limits, rules.limits_count())?;
-    let mut ports = PortAtoms::new();
-    let (parts, places) = parts(model, &rules, &mut ports, tuning);
-    let addresses = Addresses::new(model, members, &parts, limits.chunks_max);
+    let mut names = Names::new();
+    let (parts, places) = parts(model, &rules, &mut names, tuning);
+    let addresses = Addresses::new(model, members, &parts, &names.atoms, limits.chunks_max);
     addresses.check(limits)?;
     let mut pairs = Pairs::default();
-    let mut planner = Planner { model, limits, tuning, rules: &rules, ports: &mut ports, pairs: &mut pairs };
+    let mut planner = Planner { model, limits, tuning, rules: &rules, ports: &mut names.ports, pairs: &mut pairs };
     let plans = parts
         .iter()
         .enumerate()
@@ -95,7 +96,7 @@ fn compile_tuned(
             planner.plan(terms, &addresses.signatures[role], &addresses.signatures[role + 1])
         })
         .collect::<Result<Vec<Plan>, CompileError>>()?;
-    let ports = PortClasses::new(&ports, rules.unmatched_count() + 1, tuning.port_border)?;
+    let ports = PortClasses::new(&names.ports, rules.unmatched_count() + 1, tuning.port_border)?;
     let tables = assemble::tables(addresses, &places, &plans, &pairs, ports, &rules, limits)?;
     limits.check_tables(&tables)?;
     Ok(Image { tables, rules: rules.infos })
@@ -104,14 +105,14 @@ fn compile_tuned(
 /// The part of each direction and layer, by `direction * LAYERS + layer`; `None` where there is no policy.
 type Places = [Option<usize>; 2 * LAYERS];
 
-fn parts(model: &Model, rules: &RuleTable, ports: &mut PortAtoms, tuning: &Tuning) -> (Vec<Part>, Places) {
+fn parts(model: &Model, rules: &RuleTable, names: &mut Names, tuning: &Tuning) -> (Vec<Part>, Places) {
     let mut parts = Vec::new();
     let mut places = Places::default();
     for (direction, side) in [Side::Ingress, Side::Egress].into_iter().enumerate() {
         for (layer, policies) in layers(model, side, tuning.one_layer_rules_max).iter().enumerate() {
             if !policies.is_empty() {
                 places[direction * LAYERS + layer] = Some(parts.len());
-                parts.push(Part::new(side, layer == LAYERS - 1, model, policies, rules, ports));
+                parts.push(Part::new(side, layer == LAYERS - 1, model, policies, rules, names));
             }
         }
     }

@@ -6,11 +6,12 @@ use super::{
     groups::{Groups, Peers},
     kinds::Kinds,
     limits::{CompileError, CompileLimits},
+    lists::Lists,
     pairs::Pairs,
     ports::PortAtoms,
     rules::RuleTable,
     terms::{Part, Signatures},
-    variant::Variant,
+    variant::{Scratch, Variant},
 };
 use crate::{
     image::{NONE, RULE_DEFAULT, TableId},
@@ -58,11 +59,12 @@ impl Planner<'_> {
         peers: &Signatures,
     ) -> Result<Plan, CompileError> {
         let kinds = Kinds::new(part, subjects, self.ports);
-        let peers = Peers::new(peers);
+        let peers = Peers::new(peers, part.peers.len());
         let groups = Groups::choose(&kinds, &peers, self.limits, self.tuning);
         self.limits.check(TableId::Base, kinds.rows.len() * groups.groups.len() / ESTIMATE_FACTOR)?;
+        let groups_of = groups.by_term();
         let matched: Vec<Matched> =
-            kinds.variants.iter().map(|variant| self.matched(variant, &peers, &groups)).collect();
+            kinds.variants.iter().map(|variant| self.matched(variant, &peers, &groups, &groups_of)).collect();
         let cells: usize = kinds.rows.iter().flatten().map(|&variant| matched[variant as usize].peers.at.len()).sum();
         self.limits.check(TableId::Cells, cells / ESTIMATE_FACTOR)?;
         let context = Context { part, kinds, peers, groups, matched };
@@ -70,12 +72,18 @@ impl Planner<'_> {
         Ok(Plan { row_of: context.kinds.row_of, rows, group_of: context.groups.group_of })
     }
 
-    fn matched(&mut self, variant: &Variant<'_>, peers: &Peers<'_>, groups: &Groups) -> Matched {
+    fn matched(
+        &mut self,
+        variant: &Variant<'_>,
+        peers: &Peers<'_>,
+        groups: &Groups,
+        groups_of: &Lists<u32>,
+    ) -> Matched {
         let (wide, narrow): (Vec<u32>, Vec<u32>) =
             variant.policy.mentions.iter().partition(|&&term| groups.wide[term as usize]);
-        let touched_groups = union(wide.iter().map(|term| groups.of_term.get(term).map_or(&[][..], Vec::as_slice)));
+        let touched_groups = union(wide.iter().map(|&term| groups_of.get(term)));
         let touched_peers = union(narrow.iter().map(|&term| peers.of_term(term)));
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         let mut list = |terms: &[u32]| variant.matching(terms, &mut self.pairs.lists, self.ports, &mut scratch);
         Matched {
             open: list(&[]),
@@ -91,15 +99,18 @@ impl Planner<'_> {
         let mut key = Vec::with_capacity(2 + matched.len());
         let open = self.pairs.id(fallbacks, matched.iter().map(|one| one.open), self.rules, &mut key, NONE);
         let mut base = vec![open; groups.around.len()];
+        let mut walks: Vec<Walk<'_>> = matched.iter().map(|one| one.groups.walk()).collect();
         for group in union(matched.iter().map(|one| one.groups.at.as_slice())) {
-            let lists = matched.iter().map(|one| one.of_group(group));
+            let lists = matched.iter().zip(&mut walks).map(|(one, walk)| walk.get(group).unwrap_or(one.open));
             let parent = base[groups.around[group as usize] as usize];
             base[group as usize] = self.pairs.id(fallbacks, lists, self.rules, &mut key, parent);
         }
         let mut cells: Vec<(u32, u32)> = Vec::new();
+        let mut walks: Vec<Walk<'_>> = matched.iter().map(|one| one.peers.walk()).collect();
         for peer in union(matched.iter().map(|one| one.peers.at.as_slice())) {
             let group = groups.group_of[peer as usize];
-            let lists = matched.iter().map(|one| one.of_peer(peer, group));
+            let lists = matched.iter().zip(&mut walks);
+            let lists = lists.map(|(one, walk)| walk.get(peer).unwrap_or_else(|| one.of_group(group)));
             let around = context.peers.signatures.around(peer);
             let of_group = base[group as usize];
             let parent = cells.binary_search_by_key(&around, |cell| cell.0).map_or(of_group, |place| cells[place].1);
@@ -149,10 +160,6 @@ impl Matched {
     fn of_group(&self, group: u32) -> u32 {
         self.groups.get(group).unwrap_or(self.open)
     }
-
-    fn of_peer(&self, peer: u32, group: u32) -> u32 {
-        self.peers.get(peer).unwrap_or_else(|| self.of_group(group))
-    }
 }
 
 /// Values at some places, ascending.
@@ -169,6 +176,26 @@ impl Sparse {
 
     fn get(&self, place: u32) -> Option<u32> {
         self.at.binary_search(&place).ok().map(|index| self.values[index])
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk { sparse: self, next: 0 }
+    }
+}
+
+/// The same for places that are asked in ascending order.
+struct Walk<'a> {
+    sparse: &'a Sparse,
+    next: usize,
+}
+
+impl Walk<'_> {
+    fn get(&mut self, place: u32) -> Option<u32> {
+        let at = &self.sparse.at;
+        while at.get(self.next).is_some_and(|&other| other < place) {
+            self.next += 1;
+        }
+        (at.get(self.next) == Some(&place)).then(|| self.sparse.values[self.next])
     }
 }
 

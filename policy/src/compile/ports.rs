@@ -7,6 +7,7 @@
 use super::{
     intern::{Interner, WordMap, number},
     limits::CompileError,
+    lists::Lists,
 };
 use crate::{
     image::{PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_ENTRIES, PORT_OTHERS},
@@ -71,17 +72,6 @@ impl PortAtoms {
     }
 }
 
-/// What a set of atoms comes to in classes and groups.
-#[derive(Debug, Clone, Default)]
-pub(super) struct SetUnits {
-    /// Everything.
-    pub(super) any: bool,
-    /// Classes of its narrow atoms, ascending.
-    pub(super) classes: Vec<u32>,
-    /// Groups of its wide atoms, ascending.
-    pub(super) groups: Vec<u32>,
-}
-
 /// The finished classes.
 #[derive(Debug)]
 pub(super) struct PortClasses {
@@ -93,8 +83,10 @@ pub(super) struct PortClasses {
     pub(super) groups: usize,
     /// The group of each class.
     pub(super) group_of: Vec<u32>,
-    /// By set of atoms.
-    pub(super) sets: Vec<SetUnits>,
+    /// For each set of atoms the classes of the narrow ones, ascending.
+    pub(super) classes_of: Lists<u32>,
+    /// For each set of atoms the groups of the wide ones, ascending.
+    pub(super) groups_of: Lists<u32>,
 }
 
 impl PortClasses {
@@ -106,52 +98,48 @@ impl PortClasses {
         if classes > CLASSES_MAX {
             return Err(CompileError::port_classes(classes, CLASSES_MAX));
         }
-        let members: Vec<Vec<u32>> = (0..atoms.atoms.len()).map(|atom| intervals.classes_in(atom, &class_of)).collect();
+        let members = intervals.members(&class_of);
         let narrow_max = border.unwrap_or_else(|| choose_border(&members, &atoms.uses, classes, fallbacks));
-        let wide = |atom: u32| members[atom as usize].len() > narrow_max;
+        let wide = |atom: u32| members.get(atom).len() > narrow_max;
         let mut partition = Partition::new(classes);
-        (0..number(members.len())).filter(|&atom| wide(atom)).for_each(|atom| partition.split(&members[atom as usize]));
+        (0..number(members.len())).filter(|&atom| wide(atom)).for_each(|atom| partition.split(members.get(atom)));
         let (group_of, groups) = partition.numbered();
-        let sets =
-            (0..number(atoms.sets.len())).map(|set| units(atoms.sets.list(set), &members, wide, &group_of)).collect();
+        let (mut classes_of, mut groups_of) = (Lists::default(), Lists::default());
+        for set in atoms.sets.lists().iter() {
+            let (broad, fine): (Vec<u32>, Vec<u32>) = set.iter().partition(|&&atom| wide(atom));
+            let groups = broad.iter().flat_map(|&atom| members.get(atom)).map(|&class| group_of[class as usize]);
+            groups_of.push(ascending(groups.collect()));
+            classes_of.push(ascending(fine.iter().flat_map(|&atom| members.get(atom)).copied().collect()));
+        }
         let words = intervals.words(&class_of, &group_of);
-        Ok(PortClasses { words, classes, groups, group_of, sets })
+        Ok(PortClasses { words, classes, groups, group_of, classes_of, groups_of })
     }
 }
 
-fn units(atoms: &[u32], members: &[Vec<u32>], wide: impl Fn(u32) -> bool, group_of: &[u32]) -> SetUnits {
-    let mut units = SetUnits { any: atoms.is_empty(), ..SetUnits::default() };
-    for &atom in atoms {
-        let classes = &members[atom as usize];
-        if wide(atom) {
-            units.groups.extend(classes.iter().map(|&class| group_of[class as usize]));
-        } else {
-            units.classes.extend(classes);
-        }
-    }
-    for list in [&mut units.classes, &mut units.groups] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    units
+/// Each of these once, ascending.
+fn ascending(mut list: Vec<u32>) -> Vec<u32> {
+    list.sort_unstable();
+    list.dedup();
+    list
 }
 
 /// The most classes that an atom may have and still be narrow: where cells and base rows together cost least.
-fn choose_border(members: &[Vec<u32>], uses: &[usize], classes: usize, fallbacks: usize) -> usize {
-    let mut by_size: Vec<usize> = (0..members.len()).collect();
-    by_size.sort_by_key(|&atom| std::cmp::Reverse(members[atom].len()));
-    let cells = |atom: usize| uses[atom] * members[atom].len() * CELL_COST;
+fn choose_border(members: &Lists<u32>, uses: &[usize], classes: usize, fallbacks: usize) -> usize {
+    let size = |atom: u32| members.get(atom).len();
+    let mut by_size: Vec<u32> = (0..number(members.len())).collect();
+    by_size.sort_by_key(|&atom| std::cmp::Reverse(size(atom)));
+    let cells = |atom: u32| uses[atom as usize] * size(atom) * CELL_COST;
     let mut narrow: usize = by_size.iter().map(|&atom| cells(atom)).sum();
     let mut wide_uses = 0;
     let mut partition = Partition::new(classes);
     let mut rest = by_size.as_slice();
     let mut best = (usize::MAX, 0);
     for border in NARROW_CLASSES {
-        let count = rest.partition_point(|&atom| members[atom].len() > border);
+        let count = rest.partition_point(|&atom| size(atom) > border);
         for &atom in &rest[..count] {
-            partition.split(&members[atom]);
+            partition.split(members.get(atom));
             narrow -= cells(atom);
-            wide_uses += uses[atom];
+            wide_uses += uses[atom as usize];
         }
         rest = &rest[count..];
         let cost = narrow + (wide_uses + fallbacks) * partition.count();
@@ -191,13 +179,13 @@ impl Intervals {
         partition.numbered()
     }
 
-    /// The distinct classes of an atom, ascending.
-    fn classes_in(&self, atom: usize, class_of: &[u32]) -> Vec<u32> {
-        let (from, to) = self.spans[atom];
-        let mut classes = class_of[from..to].to_vec();
-        classes.sort_unstable();
-        classes.dedup();
-        classes
+    /// The distinct classes of each atom, ascending.
+    fn members(&self, class_of: &[u32]) -> Lists<u32> {
+        let mut members = Lists::default();
+        for &(from, to) in &self.spans {
+            members.push(ascending(class_of[from..to].to_vec()));
+        }
+        members
     }
 
     fn words(&self, class_of: &[u32], group_of: &[u32]) -> Vec<u32> {

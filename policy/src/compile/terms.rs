@@ -3,12 +3,11 @@
 //! A *term* is a set of addresses as a rule names it (a segment, a selection of segments, the members, a network). An *atom* is a
 //! set of networks of which terms are unions: a segment, the members, one network.
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 
 use super::{
     intern::{Interner, WordMap, number},
+    lists::Lists,
     ports::PortAtoms,
     rules::RuleTable,
 };
@@ -28,38 +27,68 @@ pub(super) enum Atom {
     Network(IpNet),
 }
 
+/// Every atom that some term has, numbered as they come.
+#[derive(Debug, Default)]
+pub(super) struct Atoms {
+    ids: WordMap<Atom, u32>,
+    atoms: Vec<Atom>,
+}
+
+impl Atoms {
+    fn id(&mut self, atom: Atom) -> u32 {
+        *self.ids.entry(atom).or_insert_with(|| {
+            self.atoms.push(atom);
+            number(self.atoms.len() - 1)
+        })
+    }
+
+    /// Every atom by its number.
+    pub(super) fn all(&self) -> &[Atom] {
+        &self.atoms
+    }
+}
+
+/// What rules name.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) atoms: Atoms,
+    pub(super) ports: PortAtoms,
+}
+
+impl Names {
+    pub(super) fn new() -> Names {
+        Names { atoms: Atoms::default(), ports: PortAtoms::new() }
+    }
+}
+
 /// Terms of one role (subjects or peers of one part), numbered as they come.
 #[derive(Debug, Default)]
 pub(super) struct Terms {
-    ids: BTreeMap<Vec<Atom>, u32>,
-    atoms: Vec<Vec<Atom>>,
+    /// The atoms of each.
+    sets: Interner,
 }
 
 impl Terms {
-    fn id(&mut self, atoms: Vec<Atom>) -> u32 {
-        if let Some(&id) = self.ids.get(&atoms) {
-            return id;
-        }
-        let id = number(self.atoms.len());
-        self.ids.insert(atoms.clone(), id);
-        self.atoms.push(atoms);
-        id
-    }
-
     /// The term of a scope; `None` for every address.
-    fn of_scope(&mut self, scope: &Scope) -> Option<u32> {
-        let atoms = match scope {
+    fn of_scope(&mut self, scope: &Scope, atoms: &mut Atoms) -> Option<u32> {
+        Some(match scope {
             Scope::Any => return None,
-            Scope::Members => vec![Atom::Members],
-            Scope::Segments(segments) => segments.iter().copied().map(Atom::Segment).collect(),
-            Scope::Cidr(network) => vec![Atom::Network(*network)],
-        };
-        Some(self.id(atoms))
+            Scope::Members => self.of_atom(Atom::Members, atoms),
+            Scope::Segments(segments) => {
+                let set: Vec<u32> = segments.iter().map(|&segment| atoms.id(Atom::Segment(segment))).collect();
+                self.sets.id(&set)
+            }
+            Scope::Cidr(network) => self.of_atom(Atom::Network(*network), atoms),
+        })
     }
 
-    /// The atoms of each term.
-    pub(super) fn atoms(&self) -> &[Vec<Atom>] {
-        &self.atoms
+    fn of_atom(&mut self, atom: Atom, atoms: &mut Atoms) -> u32 {
+        self.sets.id(&[atoms.id(atom)])
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.sets.len()
     }
 }
 
@@ -81,30 +110,30 @@ pub(super) struct PartPolicy {
     pub(super) index: usize,
     /// Whom it applies to; `None`: everybody.
     pub(super) subject: Option<u32>,
-    pub(super) rules: Vec<PartRule>,
+    /// Index of its first rule among the rules of the image. The others follow.
+    pub(super) first: u32,
+    /// For each rule its peers. Empty: everybody.
+    pub(super) peers: Lists<PartPeer>,
+    /// For each rule its services: a set of ports for each target, `None` where the destination may be anybody. Never empty.
+    pub(super) services: Lists<Service>,
+    /// Terms that peers are not, by [`PartPeer::except`].
+    pub(super) excepts: Interner,
     /// Ingress only: terms of the subject that decide which services count, ascending.
     pub(super) targets: Vec<u32>,
     /// Terms of peers that some rule names, ascending.
     pub(super) mentions: Vec<u32>,
 }
 
-/// A rule in a part.
-#[derive(Debug)]
-pub(super) struct PartRule {
-    /// Index among the rules of the image.
-    pub(super) rule: u32,
-    /// Empty: everybody.
-    pub(super) peers: Vec<PartPeer>,
-    /// Services; a set of ports for each target, `None` where the destination may be anybody. Never empty.
-    pub(super) services: Vec<(Option<u32>, u32)>,
-}
+/// A target and a set of ports.
+pub(super) type Service = (Option<u32>, u32);
 
 /// One peer of a rule.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PartPeer {
     /// `None`: everybody.
     pub(super) scope: Option<u32>,
-    pub(super) except: Vec<u32>,
+    /// The number of a list of terms.
+    pub(super) except: u32,
 }
 
 impl Part {
@@ -115,118 +144,106 @@ impl Part {
         model: &Model,
         policies: &[usize],
         rules: &RuleTable,
-        ports: &mut PortAtoms,
+        names: &mut Names,
     ) -> Part {
         let mut part = Part { side, last, policies: Vec::new(), subjects: Terms::default(), peers: Terms::default() };
         for &index in policies {
             let policy = &model.policies[index];
             if let Some(list) = policy.rules(side) {
-                let subject = part.subjects.of_scope(&policy.applies_to);
-                let rules = part.rules(list, rules.first(index, side), ports);
-                let (targets, mentions) = part.named(&rules);
-                part.policies.push(PartPolicy { index, subject, rules, targets, mentions });
+                let subject = part.subjects.of_scope(&policy.applies_to, &mut names.atoms);
+                let policy = part.policy(index, subject, list, rules.first(index, side), names);
+                part.policies.push(policy);
             }
         }
         part
     }
 
-    fn rules(&mut self, list: &[Rule], first: u32, ports: &mut PortAtoms) -> Vec<PartRule> {
-        (first..)
-            .zip(list)
-            .map(|(index, rule)| PartRule {
-                rule: index,
-                peers: self.rule_peers(rule),
-                services: self.services(rule, ports),
-            })
-            .collect()
+    fn policy(
+        &mut self,
+        index: usize,
+        subject: Option<u32>,
+        rules: &[Rule],
+        first: u32,
+        names: &mut Names,
+    ) -> PartPolicy {
+        let (mut peers, mut services, mut excepts) = (Lists::default(), Lists::default(), Interner::default());
+        for rule in rules {
+            let is_everybody = |peer: &Peer| peer.scope == Scope::Any && peer.except.is_empty();
+            let named = if rule.peers.iter().any(is_everybody) { &[] } else { rule.peers.as_slice() };
+            peers.push(named.iter().map(|peer| self.peer(peer, &mut excepts, &mut names.atoms)));
+            self.add_services(rule, names, &mut services);
+        }
+        let excepted = excepts.lists().items();
+        let mut mentions: Vec<u32> =
+            peers.items().iter().filter_map(|peer| peer.scope).chain(excepted.iter().copied()).collect();
+        let named = services.items().iter().filter_map(|(target, _)| *target);
+        let mut targets = Vec::new();
+        match self.side {
+            Side::Ingress => targets.extend(named),
+            Side::Egress => mentions.extend(named),
+        }
+        for list in [&mut mentions, &mut targets] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        PartPolicy { index, subject, first, peers, services, excepts, targets, mentions }
     }
 
-    fn rule_peers(&mut self, rule: &Rule) -> Vec<PartPeer> {
-        let peers: Vec<PartPeer> = rule.peers.iter().map(|peer| self.peer(peer)).collect();
-        let everybody = PartPeer { scope: None, except: Vec::new() };
-        if peers.contains(&everybody) { Vec::new() } else { peers }
+    fn peer(&mut self, peer: &Peer, excepts: &mut Interner, atoms: &mut Atoms) -> PartPeer {
+        let scope = self.peers.of_scope(&peer.scope, atoms);
+        let except: Vec<u32> =
+            peer.except.iter().map(|network| self.peers.of_atom(Atom::Network(*network), atoms)).collect();
+        PartPeer { scope, except: excepts.id(&except) }
     }
 
-    fn peer(&mut self, peer: &Peer) -> PartPeer {
-        let scope = self.peers.of_scope(&peer.scope);
-        let except = peer.except.iter().map(|network| self.peers.id(vec![Atom::Network(*network)])).collect();
-        PartPeer { scope, except }
-    }
-
-    /// Services by the destination that they ask for: the subject at ingress, the peer at egress.
-    fn services(&mut self, rule: &Rule, ports: &mut PortAtoms) -> Vec<(Option<u32>, u32)> {
+    /// Adds the services of a rule by the destination that they ask for: the subject at ingress, the peer at egress.
+    fn add_services(&mut self, rule: &Rule, names: &mut Names, services: &mut Lists<Service>) {
         if rule.services.is_empty() {
-            return vec![(None, PortAtoms::ANY_SET)];
+            services.push([(None, PortAtoms::ANY_SET)]);
+            return;
         }
         let terms = match self.side {
             Side::Ingress => &mut self.subjects,
             Side::Egress => &mut self.peers,
         };
-        let mut by_target: BTreeMap<Option<u32>, Vec<u32>> = BTreeMap::new();
-        for service in &rule.services {
-            let target = service.target.map(|segment| terms.id(vec![Atom::Segment(segment)]));
-            by_target.entry(target).or_default().push(ports.atom(service.ports));
-        }
-        by_target.into_iter().map(|(target, atoms)| (target, ports.set(atoms))).collect()
-    }
-
-    /// Terms of subjects as targets, and terms of peers, that the rules name.
-    fn named(&self, rules: &[PartRule]) -> (Vec<u32>, Vec<u32>) {
-        let peers = || rules.iter().flat_map(|rule| &rule.peers);
-        let targets = || rules.iter().flat_map(|rule| &rule.services).filter_map(|(target, _)| *target);
-        let mut mentions: Vec<u32> = peers().flat_map(|peer| peer.scope.iter().chain(&peer.except)).copied().collect();
-        let mut subject_targets = Vec::new();
-        match self.side {
-            Side::Ingress => subject_targets.extend(targets()),
-            Side::Egress => mentions.extend(targets()),
-        }
-        for list in [&mut mentions, &mut subject_targets] {
-            list.sort_unstable();
-            list.dedup();
-        }
-        (subject_targets, mentions)
+        let named = rule.services.iter().map(|service| {
+            let target = service.target.map(|segment| terms.of_atom(Atom::Segment(segment), &mut names.atoms));
+            (target, names.ports.atom(service.ports))
+        });
+        let mut named: Vec<Service> = named.collect();
+        named.sort_unstable();
+        let by_target = named.chunk_by(|one, other| one.0 == other.0);
+        let set = |group: &[Service]| (group[0].0, names.ports.set(group.iter().map(|service| service.1).collect()));
+        services.push(by_target.map(set));
     }
 }
 
-/// For each atom, by the number it gets here: who names it.
-#[derive(Debug, Default)]
+/// For each atom who names it.
+#[derive(Debug)]
 pub(super) struct AtomIndex {
-    ids: WordMap<Atom, u32>,
-    atoms: Vec<Atom>,
-    /// `role << 32 | term`.
-    named_by: Vec<Vec<u64>>,
+    /// (Role, term) each.
+    named_by: Lists<(u32, u32)>,
 }
 
 impl AtomIndex {
-    /// Indexes the terms of a role.
-    pub(super) fn add(&mut self, role: usize, terms: &Terms) {
-        for (term, atoms) in terms.atoms().iter().enumerate() {
-            for atom in atoms {
-                let id = *self.ids.entry(*atom).or_insert_with(|| {
-                    self.atoms.push(*atom);
-                    self.named_by.push(Vec::new());
-                    number(self.atoms.len() - 1)
-                });
-                self.named_by[id as usize].push((role as u64) << 32 | term as u64);
-            }
-        }
-    }
-
-    /// Every atom by its number.
-    pub(super) fn atoms(&self) -> &[Atom] {
-        &self.atoms
+    /// `roles`: the terms of each role.
+    pub(super) fn new(atoms: &Atoms, roles: &[&Terms]) -> AtomIndex {
+        let names = (0u32..).zip(roles).flat_map(|(role, terms)| {
+            let terms = (0u32..).zip(terms.sets.lists().iter());
+            terms.flat_map(move |(term, atoms)| atoms.iter().map(move |&atom| (atom, (role, term))))
+        });
+        AtomIndex { named_by: Lists::grouped(atoms.all().len(), names) }
     }
 
     /// The terms of each role, ascending, that hold for an address in these atoms.
     pub(super) fn terms_of(&self, atoms: &[u32], roles: &mut [Vec<u32>]) {
-        let mut found: Vec<u64> = atoms.iter().flat_map(|&atom| &self.named_by[atom as usize]).copied().collect();
-        found.sort_unstable();
-        found.dedup();
-        for list in roles.iter_mut() {
-            list.clear();
+        roles.iter_mut().for_each(Vec::clear);
+        for &(role, term) in atoms.iter().flat_map(|&atom| self.named_by.get(atom)) {
+            roles[role as usize].push(term);
         }
-        for word in found {
-            roles[(word >> 32) as usize].push(u32::try_from(word & u64::from(u32::MAX)).expect("masked to 32 bits"));
+        for terms in roles {
+            terms.sort_unstable();
+            terms.dedup();
         }
     }
 }

@@ -56,9 +56,8 @@ impl Trie {
         for node in nodes.iter().filter(|node| node.len < 16) {
             root[slot(node)..slot(node) + (1 << (16 - node.len))].fill(node.class);
         }
-        let deep: Vec<Node> = nodes.into_iter().filter(|node| node.len >= 16).collect();
-        for group in deep.chunk_by(|one, other| slot(one) == slot(other)) {
-            root[slot(&group[0])] = self.at(group, ROOT_BYTES, root[slot(&group[0])]);
+        for group in nodes.chunk_by(|one, other| slot(one) == slot(other)) {
+            root[slot(&group[0])] = self.at(longer(group, 16), ROOT_BYTES, root[slot(&group[0])]);
         }
         root
     }
@@ -80,10 +79,10 @@ impl Trie {
         if common_bytes(nodes) > depth {
             return self.skip(nodes, class, class);
         }
-        let groups: Vec<&[Node]> = nodes.chunk_by(|one, other| one.byte(depth) == other.byte(depth)).collect();
-        let whole = nodes.iter().all(|node| node.len >= depth * 8 + 8);
-        if whole && groups.len() <= SKIP_CHAIN_MAX {
-            return groups.into_iter().rev().fold(class, |miss, group| self.skip(group, class, miss));
+        let groups = nodes.chunk_by(|one, other| one.byte(depth) == other.byte(depth));
+        let few = groups.clone().nth(SKIP_CHAIN_MAX).is_none();
+        if few && nodes.iter().all(|node| node.len >= depth * 8 + 8) {
+            return groups.rev().fold(class, |miss, group| self.skip(group, class, miss));
         }
         self.chunk(nodes, depth, class)
     }
@@ -113,16 +112,20 @@ impl Trie {
             let first = node.byte(depth);
             entries[first..first + (1 << (longest - node.len))].fill(node.class);
         }
-        let deep: Vec<Node> = nodes.iter().filter(|node| node.len >= longest).copied().collect();
-        for group in deep.chunk_by(|one, other| one.byte(depth) == other.byte(depth)) {
+        for group in nodes.chunk_by(|one, other| one.byte(depth) == other.byte(depth)) {
             let slot = group[0].byte(depth);
-            entries[slot] = self.at(group, depth + 1, entries[slot]);
+            entries[slot] = self.at(longer(group, longest), depth + 1, entries[slot]);
         }
         if stored {
             self.chunks[index * CHUNK_ENTRIES..(index + 1) * CHUNK_ENTRIES].copy_from_slice(&entries);
         }
         ENTRY_BRANCH | number(index & ENTRY_INDEX as usize)
     }
+}
+
+/// Those of at least `len` bits, of nodes that agree in so many: the shorter ones come first, as they contain them.
+fn longer(nodes: &[Node], len: u8) -> &[Node] {
+    &nodes[nodes.partition_point(|node| node.len < len)..]
 }
 
 /// Whole bytes that the nodes agree in and all have.

@@ -3,7 +3,7 @@
 use super::{
     intern::{Interner, number},
     pairs::Pairs,
-    ports::PortClasses,
+    ports::{PortAtoms, PortClasses},
     rules::{RuleFacts, RuleTable},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Verdicts of a pair by port: those of the groups, and (class, verdict) where a class has another one than its group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Function {
     pub(super) groups: Vec<u32>,
     pub(super) exceptions: Vec<(u32, u32)>,
@@ -35,6 +35,7 @@ pub(super) struct Painter<'a> {
     /// Which groups the rule at hand names, by the number of the rule that marked them last.
     marked: Vec<u64>,
     mark: u64,
+    function: Function,
 }
 
 /// How far the search for one unit has come.
@@ -59,28 +60,33 @@ impl<'a> Painter<'a> {
             unit_of: vec![0; ports.classes],
             marked: vec![0; ports.groups],
             mark: 0,
+            function: Function::default(),
         };
         painter.verdict(RULE_DEFAULT, RULE_DEFAULT);
         painter
     }
 
     /// The verdicts of a pair.
-    pub(super) fn paint(&mut self, pairs: &Pairs, pair: u32) -> Function {
+    pub(super) fn paint(&mut self, pairs: &Pairs, pair: u32) -> &Function {
         self.begin(pairs, pair);
         for (rule, set) in pairs.rules(pair) {
             self.apply(rule, set);
         }
         let fallbacks = pairs.fallbacks(pair);
-        let groups: Vec<u32> = (0..self.ports.groups).map(|unit| self.unit_verdict(unit, fallbacks)).collect();
-        let mut exceptions = Vec::new();
+        self.function.groups.clear();
+        for unit in 0..self.ports.groups {
+            let verdict = self.unit_verdict(unit, fallbacks);
+            self.function.groups.push(verdict);
+        }
+        self.function.exceptions.clear();
         for position in 0..self.classes.len() {
             let class = self.classes[position];
             let verdict = self.unit_verdict(self.ports.groups + position, fallbacks);
-            if verdict != groups[self.ports.group_of[class as usize] as usize] {
-                exceptions.push((class, verdict));
+            if verdict != self.function.groups[self.ports.group_of[class as usize] as usize] {
+                self.function.exceptions.push((class, verdict));
             }
         }
-        Function { groups, exceptions }
+        &self.function
     }
 
     /// How many verdicts there are.
@@ -90,14 +96,14 @@ impl<'a> Painter<'a> {
 
     /// The verdicts as the table of the image.
     pub(super) fn words(&self) -> Vec<u32> {
-        (0..number(self.verdicts.len())).flat_map(|verdict| self.verdicts.list(verdict)).copied().collect()
+        self.verdicts.lists().items().to_vec()
     }
 
     /// Opens the groups and the classes that the pair's rules name.
     fn begin(&mut self, pairs: &Pairs, pair: u32) {
         self.classes.clear();
         for (_, set) in pairs.rules(pair) {
-            self.classes.extend(&self.ports.sets[set as usize].classes);
+            self.classes.extend(self.ports.classes_of.get(set));
         }
         self.classes.sort_unstable();
         self.classes.dedup();
@@ -113,19 +119,19 @@ impl<'a> Painter<'a> {
 
     fn apply(&mut self, rule: u32, set: u32) {
         let ports = self.ports;
-        let set = &ports.sets[set as usize];
-        if set.any {
+        if set == PortAtoms::ANY_SET {
             (0..self.enforced.len()).for_each(|unit| self.reach(unit, rule));
             return;
         }
-        for &class in &set.classes {
+        for &class in ports.classes_of.get(set) {
             self.reach(self.unit_of[class as usize] as usize, rule);
         }
-        if set.groups.is_empty() {
+        let groups = ports.groups_of.get(set);
+        if groups.is_empty() {
             return;
         }
         self.mark += 1;
-        for &group in &set.groups {
+        for &group in groups {
             self.marked[group as usize] = self.mark;
             self.reach(group as usize, rule);
         }
