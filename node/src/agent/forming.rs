@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::ready,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -84,8 +85,9 @@ impl FormingDesk {
     /// Tells the endpoint which secrets open this node, and why others do not.
     pub(crate) fn let_in(self: &Arc<Self>, life: &Arc<Life>) {
         let (desk, life) = (self.clone(), life.clone());
-        self.site.endpoint.set_form_secrets(move |id: &SecretId| {
-            if *id == SecretId::BOOTSTRAP { desk.bootstrap_secret(&life) } else { token_secret(&life, id) }
+        self.site.endpoint.set_form_secrets(move |id: SecretId| {
+            let is_bootstrap = id == SecretId::BOOTSTRAP;
+            ready(if is_bootstrap { desk.bootstrap_secret(&life) } else { token_secret(&life, &id) })
         });
     }
 
