@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    future::ready,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -24,7 +23,8 @@ use super::{
     founding::Founding,
     life::{Life, Stage},
     mesh::Mesh,
-    site::{SharedSite, now_ms},
+    site::SharedSite,
+    tokens,
 };
 use crate::config::BootstrapSecret;
 
@@ -86,8 +86,10 @@ impl FormingDesk {
     pub(crate) fn let_in(self: &Arc<Self>, life: &Arc<Life>) {
         let (desk, life) = (self.clone(), life.clone());
         self.site.endpoint.set_form_secrets(move |id: SecretId| {
-            let is_bootstrap = id == SecretId::BOOTSTRAP;
-            ready(if is_bootstrap { desk.bootstrap_secret(&life) } else { token_secret(&life, &id) })
+            let (desk, life) = (desk.clone(), life.clone());
+            async move {
+                if id == SecretId::BOOTSTRAP { desk.bootstrap_secret(&life) } else { tokens::secret(&life, id).await }
+            }
         });
     }
 
@@ -321,16 +323,4 @@ fn read_secret(path: &std::path::Path) -> anyhow::Result<Option<Secret>> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The secret of a token that the cluster knows and nobody has used.
-fn token_secret(life: &Life, id: &SecretId) -> Result<Secret, Refusal> {
-    let mesh = life.mesh().ok_or(Refusal::NotReady)?;
-    let (state, _) = mesh.raft.local();
-    let token = state.tokens.get(&id.0).ok_or(Refusal::Unknown)?;
-    // A used token still opens the stream: its one user may have lost the answer, and the log tells it from others.
-    if token.used_by.is_none() && token.expires_ms <= now_ms() {
-        return Err(Refusal::Expired);
-    }
-    Ok(Secret::from_hash(*id, token.secret_hash).for_cluster(mesh.name.cluster))
 }

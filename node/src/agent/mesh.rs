@@ -9,7 +9,7 @@ use std::{
 
 use identity::{CertName, MemberRecord, NodeId};
 use membership::{Attested, LocalMember, Meta};
-use raft::{Command, Genesis, Raft, RaftConfig, State, WriteError};
+use raft::{Command, Genesis, Raft, RaftConfig, ReadError, State, WriteError};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
@@ -17,6 +17,7 @@ use transport::{Authority, DenyList};
 
 use super::{
     capacity::Capacity,
+    confirmation::{CONFIRM_WITHIN, Confirmation},
     contacts::Contacts,
     disk::DiskError,
     enforcement::Enforcement,
@@ -77,6 +78,7 @@ pub(crate) struct Mesh {
     pub(crate) ledger: Ledger,
     /// Members that refuse this node.
     pub(crate) refusals: Refusals,
+    confirmation: Confirmation,
     /// Ends every task of the mesh.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -107,7 +109,8 @@ impl Mesh {
         let gossip = Gossip::start(local, site.disk.clone(), site.endpoint.clone());
         let (reconciler, enforcement) = Reconciler::new(name.node, site.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), refusals, stop, tasks };
+        let (ledger, confirmation) = (Ledger::default(), Confirmation::default());
+        let mesh = Self { name, raft, gossip, enforcement, ledger, refusals, confirmation, stop, tasks };
         let mesh = Arc::new(mesh);
         mesh.spawn(site, enrolment.clone(), reconciler, book);
         info!(node = %name.node, cluster = %name.cluster, "member running");
@@ -118,6 +121,14 @@ impl Mesh {
     #[must_use]
     pub(crate) fn me(&self) -> NodeId {
         self.name.node
+    }
+
+    /// The state of the cluster, and not only of this node, for questions that strangers ask.
+    ///
+    /// # Errors
+    /// No quorum confirmed in time what is current.
+    pub(crate) async fn current(&self) -> Result<Arc<State>, ReadError> {
+        self.confirmation.current(|| self.raft.read(CONFIRM_WITHIN)).await
     }
 
     /// Stops the tasks and the log; the data path stays attached (G13).

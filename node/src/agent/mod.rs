@@ -6,6 +6,7 @@ mod arrivals;
 mod capacity;
 mod channels;
 mod compiled;
+mod confirmation;
 mod contacts;
 mod control;
 mod coordinator;
@@ -26,6 +27,7 @@ mod mesh;
 mod prepare;
 mod reconcile;
 mod site;
+mod tokens;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
