@@ -75,7 +75,7 @@ pub(super) async fn apply(
         expect: request.expect_revision,
         message: request.message,
     };
-    let proposal = Proposal { request_id, actor: actor.to_string(), command };
+    let proposal = Proposal { request_id, actor: actor.to_string(), guard_basis: None, command };
     commit_and_wait(site, mesh, proposal, changes, patience).await
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn rollback(
         changes = documents::changes(&base.documents, &target);
     }
     let command = Command::Rollback { to: request.to, expect: request.expect_revision, message: request.message };
-    let proposal = Proposal { request_id, actor: actor.to_string(), command };
+    let proposal = Proposal { request_id, actor: actor.to_string(), guard_basis: None, command };
     commit_and_wait(site, mesh, proposal, changes, patience).await
 }
 
