@@ -1,6 +1,7 @@
 //! The inside of a peer: everything that runs between the start of the process and its end.
 
 mod admission;
+mod admit;
 mod answers;
 mod arrivals;
 mod capacity;
