@@ -2,15 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use raft::{Command, NewMember, Outcome, WriteError};
+use raft::{Command, NewMember, Outcome, State, WriteError};
 use tracing::{info, warn};
 use transport::{Authority, FormPeer};
 
 use super::{
     admission::{FormReply, Grant},
-    capacity::Capacity,
+    capacity::{
+        Capacity,
+        judged::{self, Unwritten},
+    },
     enrolment::Enrolment,
-    lead,
     life::Life,
     mesh::Mesh,
 };
@@ -24,17 +26,14 @@ pub(crate) async fn admit(life: &Life, peer: &FormPeer, member: NewMember) -> Fo
     if member.fingerprint != peer.fingerprint {
         return FormReply::Refused("the key in the request is not the key of the connection".to_owned());
     }
-    let name = member.name.clone();
-    // A founder that has not applied its first entry knows no members to judge by: it asks the log.
-    let (state, _) = mesh.raft.local();
-    let in_force = mesh.enforcement.borrow().guard.clone();
-    if let Err(error) = Capacity::new(&life.site, &mesh, &state, &in_force).for_newcomer(&member) {
-        warn!(name, %error, "a node was not admitted");
-        return FormReply::Refused(format!("{error}; the token is still good"));
-    }
-    let command = Command::Admit { token: peer.secret.0, member };
+    let judge = |state: &State| {
+        let in_force = mesh.enforcement.borrow().guard.clone();
+        Capacity::new(&life.site, &mesh, state, &in_force).for_newcomer(&member)
+    };
+    let name = &member.name;
+    let command = Command::Admit { token: peer.secret.0, member: member.clone() };
     let actor = format!("token:{}", peer.secret);
-    match mesh.raft.write(lead::proposal(&actor, command), ADMIT_WITHIN).await {
+    match judged::write(&mesh.raft, &actor, &command, ADMIT_WITHIN, judge).await {
         Ok(outcome) => match grant(&mesh, &outcome, peer).await {
             Ok(grant) => {
                 info!(node = %grant.enrolment.name.node, name, "admitted a node");
@@ -42,7 +41,11 @@ pub(crate) async fn admit(life: &Life, peer: &FormPeer, member: NewMember) -> Fo
             }
             Err(reason) => FormReply::Refused(reason),
         },
-        Err(WriteError::Refused(refusal)) => FormReply::Refused(refusal.to_string()),
+        Err(Unwritten::NoRoom(error)) => {
+            warn!(name, %error, "a node was not admitted");
+            FormReply::Refused(format!("{error}; the token is still good"))
+        }
+        Err(Unwritten::Write(WriteError::Refused(refusal))) => FormReply::Refused(refusal.to_string()),
         Err(error) => {
             warn!(name, %error, "an admission was not committed");
             FormReply::NotYet
@@ -60,7 +63,7 @@ async fn grant(mesh: &Mesh, outcome: &Outcome, peer: &FormPeer) -> Result<Grant,
     let state = applied.map_err(|_| late)?.map_err(|_| late)?.clone();
     let record = state.members.get(&node).ok_or("the node was removed while it was being admitted")?;
     let authority = Authority::from_pem(&state.ca_pem).map_err(|error| error.to_string())?;
-    let enrolment = Enrolment::issue(&authority, record, &peer.public_key, SystemTime::now())
-        .map_err(|error| error.to_string())?;
+    let enrolment =
+        Enrolment::issue(&authority, record, &peer.public_key, SystemTime::now()).map_err(|error| error.to_string())?;
     Ok(Grant { enrolment, members: state.members.values().cloned().collect() })
 }
