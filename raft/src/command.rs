@@ -19,6 +19,9 @@ pub struct Proposal {
     pub request_id: u128,
     /// Who asks, for the audit log (G16).
     pub actor: String,
+    /// The [`crate::State::guard_basis`] that the guard was judged by, where the command asks more of it: it is refused when
+    /// members or channels have changed since, so that no two commands that fit one by one are too much together (G0).
+    pub guard_basis: Option<Digest>,
     /// What is asked.
     pub command: Command,
 }

@@ -53,7 +53,12 @@ struct Reply {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// Committed and applied.
-    Applied(Response),
+    Applied {
+        /// Where in the log.
+        index: u64,
+        /// What it came to.
+        response: Response,
+    },
     /// A state applied up to here is current.
     ReadIndex(u64),
     /// Not done.

@@ -117,6 +117,12 @@ pub enum Refusal {
         /// How much there may be.
         limit: u64,
     },
+    /// What the guard was judged by is not so any more.
+    #[error(
+        "members, or the revision that is live or wanted, changed while it was judged whether the guard has room; nothing \
+         changed; ask again"
+    )]
+    GuardMoved,
     /// There is a cluster already (G9).
     #[error("this is cluster {0} already; a cluster is founded once")]
     AlreadyFounded(ClusterId),

@@ -215,12 +215,14 @@ impl Endpoint {
         }
     }
 
-    /// Which secrets let others form or join with this node; asked for each attempt. Before this is called none does.
-    pub fn set_form_secrets<F>(&self, lookup: F)
+    /// Which secrets let others form or join with this node; asked for each attempt, [`Limits::handshakes_max`] at once at
+    /// most. The answer must come well within [`Limits::handshake_timeout`]. Before this is called no secret does.
+    pub fn set_form_secrets<F, A>(&self, lookup: F)
     where
-        F: Fn(&SecretId) -> Result<Secret, Refusal> + Send + Sync + 'static,
+        F: Fn(SecretId) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Secret, Refusal>> + Send + 'static,
     {
-        let lookup: SecretLookup = Box::new(lookup);
+        let lookup: SecretLookup = Box::new(move |id| Box::pin(lookup(id)));
         self.shared.secrets.store(Some(Arc::new(lookup)));
     }
 

@@ -266,7 +266,7 @@ async fn answer(
     let peer = form_peer(connection, addr, opening.secret).ok_or(NO_CERTIFICATE)?;
     let mine = member.map_or_else(|| shared.key.fingerprint(), |member| member.fingerprint);
     let claim = |side| claim(connection, side, peer.fingerprint, mine).ok_or(NO_EXPORTER);
-    match check(shared, member, &peer, &opening, &claim(Side::Dialler)?) {
+    match check(shared, member, &peer, &opening, &claim(Side::Dialler)?).await {
         Ok(secret) => {
             let proof = secret.prove(&claim(Side::Acceptor)?);
             sender.send_msg(&Answer::Proven(proof)).await.map_err(|error| error.to_string())?;
@@ -286,7 +286,7 @@ async fn answer(
     }
 }
 
-fn check(
+async fn check(
     shared: &Shared,
     member: Option<&Member>,
     peer: &FormPeer,
@@ -301,9 +301,8 @@ fn check(
     if shared.denied.load().fingerprints.contains(&peer.fingerprint) {
         return Err(Refusal::Denied);
     }
-    let secrets = shared.secrets.load();
-    let lookup = secrets.as_ref().ok_or(Refusal::NotReady)?;
-    let secret = lookup(&opening.secret)?;
+    let lookup = shared.secrets.load_full().ok_or(Refusal::NotReady)?;
+    let secret = lookup(opening.secret).await?;
     // The id is part of the proof; a lookup that answers with another secret's is a mistake that must not open a door.
     if secret.id() != opening.secret || !secret.verify(claim, &opening.proof) {
         return Err(Refusal::WrongProof);

@@ -29,4 +29,7 @@ pub enum Refusal {
     /// The node's key is on the deny-list.
     #[error("the node's key was revoked; remove its state directory and let it join as a new node")]
     Denied,
+    /// The secret's id is not known here, and whether the cluster knows it cannot be said at the moment.
+    #[error("the node does not know the token, and no quorum has told it in time whether the cluster does; try again")]
+    Unconfirmed,
 }

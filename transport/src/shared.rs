@@ -1,6 +1,6 @@
 //! What all parts of one endpoint share.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::NodeId;
@@ -24,7 +24,10 @@ use crate::{
 };
 
 /// Looks a secret up by its id, or says why it opens nothing.
-pub(crate) type SecretLookup = Box<dyn Fn(&SecretId) -> Result<Secret, Refusal> + Send + Sync>;
+pub(crate) type SecretLookup = Box<dyn Fn(SecretId) -> Found + Send + Sync>;
+
+/// What a look-up is about to find.
+pub(crate) type Found = Pin<Box<dyn Future<Output = Result<Secret, Refusal>> + Send>>;
 
 /// One endpoint.
 pub(crate) struct Shared {

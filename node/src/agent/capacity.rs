@@ -1,8 +1,11 @@
 //! Whether a guard that would be asked for fits, before the log is asked for what brings it (G0).
 //!
 //! What is committed holds on every node, and a guard that does not fit then is not made: the old one stays, and the new member's
-//! flows are not open. So whoever proposes a member, an address or a channel asks first. A node judges by its own interfaces and
-//! channels; those of the others may differ, and for them the alarm remains.
+//! flows are not open. So whoever proposes a member, an address or a channel asks first, and the log takes it only if members and
+//! channels are still those that were judged. A node judges by its own interfaces and channels; those of the others may differ,
+//! and for them the alarm remains.
+
+pub(crate) mod judged;
 
 use identity::{MemberRecord, NodeId};
 use policy::{Channel, Diagnostic, Document, Guard, GuardError, Kind, LocalInterface};

@@ -23,7 +23,8 @@ use super::{
     founding::Founding,
     life::{Life, Stage},
     mesh::Mesh,
-    site::{SharedSite, now_ms},
+    site::SharedSite,
+    tokens,
 };
 use crate::config::BootstrapSecret;
 
@@ -84,8 +85,11 @@ impl FormingDesk {
     /// Tells the endpoint which secrets open this node, and why others do not.
     pub(crate) fn let_in(self: &Arc<Self>, life: &Arc<Life>) {
         let (desk, life) = (self.clone(), life.clone());
-        self.site.endpoint.set_form_secrets(move |id: &SecretId| {
-            if *id == SecretId::BOOTSTRAP { desk.bootstrap_secret(&life) } else { token_secret(&life, id) }
+        self.site.endpoint.set_form_secrets(move |id: SecretId| {
+            let (desk, life) = (desk.clone(), life.clone());
+            async move {
+                if id == SecretId::BOOTSTRAP { desk.bootstrap_secret(&life) } else { tokens::secret(&life, id).await }
+            }
         });
     }
 
@@ -319,16 +323,4 @@ fn read_secret(path: &std::path::Path) -> anyhow::Result<Option<Secret>> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The secret of a token that the cluster knows and nobody has used.
-fn token_secret(life: &Life, id: &SecretId) -> Result<Secret, Refusal> {
-    let mesh = life.mesh().ok_or(Refusal::NotReady)?;
-    let (state, _) = mesh.raft.local();
-    let token = state.tokens.get(&id.0).ok_or(Refusal::Unknown)?;
-    // A used token still opens the stream: its one user may have lost the answer, and the log tells it from others.
-    if token.used_by.is_none() && token.expires_ms <= now_ms() {
-        return Err(Refusal::Expired);
-    }
-    Ok(Secret::from_hash(*id, token.secret_hash).for_cluster(mesh.name.cluster))
 }

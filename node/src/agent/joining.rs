@@ -85,7 +85,9 @@ pub(crate) async fn join(site: &Arc<Site>, token: &JoinToken, timeout: Duration)
 async fn ask(site: &Site, token: &JoinToken, seed: SocketAddr) -> Result<Grant, Failure> {
     let dialled = site.endpoint.dial_form(seed, &token.secret(), Some(token.ca)).await;
     let mut stream = dialled.map_err(|error| match error {
-        transport::FormError::Refused { refusal: Refusal::NotReady, .. } => Failure::Next(error.to_string()),
+        transport::FormError::Refused { refusal: Refusal::NotReady | Refusal::Unconfirmed, .. } => {
+            Failure::Next(error.to_string())
+        }
         transport::FormError::Refused { refusal, .. } => Failure::Final(refusal.to_string()),
         transport::FormError::WrongAuthority { .. } => Failure::Foreign(error.to_string()),
         other => Failure::Next(other.to_string()),

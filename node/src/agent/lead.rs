@@ -106,7 +106,7 @@ pub(crate) fn answer(request: Request, me: NodeId, raft: &Raft, ledger: &Ledger)
 /// A write of its own, under a request id that nobody else has.
 #[must_use]
 pub(crate) fn proposal(actor: &str, command: Command) -> Proposal {
-    Proposal { request_id: rand::random(), actor: actor.to_owned(), command }
+    Proposal { request_id: rand::random(), actor: actor.to_owned(), guard_basis: None, command }
 }
 
 /// What the leader's loop looks at.

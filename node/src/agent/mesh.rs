@@ -9,14 +9,18 @@ use std::{
 
 use identity::{CertName, MemberRecord, NodeId};
 use membership::{Attested, LocalMember, Meta};
-use raft::{Command, Genesis, Raft, RaftConfig, State, WriteError};
+use raft::{Command, Genesis, Raft, RaftConfig, ReadError, State, WriteError};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error, info, warn};
 use transport::{Authority, DenyList};
 
 use super::{
-    capacity::Capacity,
+    capacity::{
+        Capacity,
+        judged::{self, Unwritten},
+    },
+    confirmation::{CONFIRM_WITHIN, Confirmation},
     contacts::Contacts,
     disk::DiskError,
     enforcement::Enforcement,
@@ -77,6 +81,7 @@ pub(crate) struct Mesh {
     pub(crate) ledger: Ledger,
     /// Members that refuse this node.
     pub(crate) refusals: Refusals,
+    confirmation: Confirmation,
     /// Ends every task of the mesh.
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -107,7 +112,8 @@ impl Mesh {
         let gossip = Gossip::start(local, site.disk.clone(), site.endpoint.clone());
         let (reconciler, enforcement) = Reconciler::new(name.node, site.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mesh = Self { name, raft, gossip, enforcement, ledger: Ledger::default(), refusals, stop, tasks };
+        let (ledger, confirmation) = (Ledger::default(), Confirmation::default());
+        let mesh = Self { name, raft, gossip, enforcement, ledger, refusals, confirmation, stop, tasks };
         let mesh = Arc::new(mesh);
         mesh.spawn(site, enrolment.clone(), reconciler, book);
         info!(node = %name.node, cluster = %name.cluster, "member running");
@@ -118,6 +124,14 @@ impl Mesh {
     #[must_use]
     pub(crate) fn me(&self) -> NodeId {
         self.name.node
+    }
+
+    /// The state of the cluster, and not only of this node, for questions that strangers ask.
+    ///
+    /// # Errors
+    /// No quorum confirmed in time what is current.
+    pub(crate) async fn current(&self) -> Result<Arc<State>, ReadError> {
+        self.confirmation.current(|| self.raft.read(CONFIRM_WITHIN)).await
     }
 
     /// Stops the tasks and the log; the data path stays attached (G13).
@@ -305,27 +319,32 @@ async fn keep_record(mesh: Arc<Mesh>, site: SharedSite) {
     let wanted = site.record(mesh.me());
     let differs = |state: &Arc<State>| state.members.get(&mesh.me()).is_some_and(|committed| *committed != wanted);
     while states.wait_for(differs).await.is_ok() {
-        let (state, in_force) = (states.borrow().clone(), mesh.enforcement.borrow().guard.clone());
-        if let Err(error) = Capacity::new(&site, &mesh, &state, &in_force).for_record(&wanted) {
-            warn!(%error, "this node's new name or addresses are not told to the cluster; looked at again later");
-            tokio::time::sleep(RECORD_RETRY).await;
-            continue;
-        }
-        let command = Command::UpdateMember(wanted.clone());
-        match mesh.raft.write(lead::proposal(&format!("system:{}", mesh.me()), command), RECORD_WITHIN).await {
+        let judge = |state: &State| {
+            let in_force = mesh.enforcement.borrow().guard.clone();
+            Capacity::new(&site, &mesh, state, &in_force).for_record(&wanted)
+        };
+        let (actor, command) = (format!("system:{}", mesh.me()), Command::UpdateMember(wanted.clone()));
+        match judged::write(&mesh.raft, &actor, &command, RECORD_WITHIN, judge).await {
             Ok(outcome) => {
                 info!("this node's name or addresses have changed; the cluster knows the new ones");
                 let _ = states.wait_for(|state| state.applied_index() >= outcome.index).await;
             }
-            Err(WriteError::Refused(refusal)) => {
+            Err(Unwritten::NoRoom(error)) => {
+                warn!(%error, "this node's new name or addresses are not told to the cluster; looked at again later");
+                tokio::time::sleep(RECORD_RETRY).await;
+            }
+            Err(Unwritten::Write(WriteError::Refused(refusal))) => {
                 warn!(%refusal, "the cluster does not take this node's new name or addresses; asked again later");
                 // A refusal is an entry of the log as well: to ask at once would fill it.
                 tokio::time::sleep(RECORD_RETRY).await;
             }
-            Err(error @ WriteError::Unavailable { .. }) => {
+            Err(error @ Unwritten::Write(WriteError::TooLarge { .. } | WriteError::Stopped { .. }))
+            | Err(error @ Unwritten::Unread(ReadError::Stopped(_))) => {
+                return warn!(%error, "the cluster does not know this node's new name or addresses");
+            }
+            Err(error) => {
                 warn!(%error, "the cluster does not know this node's new name or addresses yet; tried again");
             }
-            Err(error) => return warn!(%error, "the cluster does not know this node's new name or addresses"),
         }
     }
 }

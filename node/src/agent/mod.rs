@@ -1,11 +1,13 @@
 //! The inside of a peer: everything that runs between the start of the process and its end.
 
 mod admission;
+mod admit;
 mod answers;
 mod arrivals;
 mod capacity;
 mod channels;
 mod compiled;
+mod confirmation;
 mod contacts;
 mod control;
 mod coordinator;
@@ -26,6 +28,7 @@ mod mesh;
 mod prepare;
 mod reconcile;
 mod site;
+mod tokens;
 mod wire;
 
 use std::{sync::Arc, time::Duration};

@@ -104,7 +104,8 @@ async fn measure(node: &Raft, clients: u64, time: Duration) -> Result<Vec<Durati
                 let request_id = salt | u128::from(client) << 32 | u128::from(turn);
                 let command = segment(&format!("c{client}"));
                 let begin = Instant::now();
-                node.write(Proposal { request_id, actor: "bench".to_owned(), command }, DEADLINE).await?;
+                node.write(Proposal { request_id, actor: "bench".to_owned(), guard_basis: None, command }, DEADLINE)
+                    .await?;
                 took.push(begin.elapsed());
                 if Instant::now() > end {
                     break;

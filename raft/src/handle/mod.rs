@@ -104,7 +104,7 @@ impl Raft {
         }
         let request_id = u128::from_le_bytes(*genesis.cluster.as_bytes());
         let command = Command::Found { genesis, members: voters };
-        let proposal = Proposal { request_id, actor: format!("node {me}"), command };
+        let proposal = Proposal { request_id, actor: format!("node {me}"), guard_basis: None, command };
         self.write(proposal, deadline).await.map_err(InitialiseError::NotCommitted)
     }
 

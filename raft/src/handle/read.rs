@@ -80,13 +80,13 @@ impl Raft {
         match self.inner.forwarder.ask(leader, Question::ReadIndex { wait_ms }).await {
             Ok(Answer::ReadIndex(index)) => Ok(index),
             Ok(Answer::NotDone { reason, .. }) => Err(reason),
-            Ok(Answer::Applied(_)) => Err("the answer was to another question".to_owned()),
+            Ok(Answer::Applied { .. }) => Err("the answer was to another question".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
 
     /// This node's state, when it is applied up to `index`.
-    async fn state_at(&self, index: u64, end: Instant, waited: Duration) -> Result<Arc<State>, ReadError> {
+    pub(super) async fn state_at(&self, index: u64, end: Instant, waited: Duration) -> Result<Arc<State>, ReadError> {
         let mut state = self.watch();
         let is_current = |state: &Arc<State>| state.applied.is_some_and(|applied| applied.index >= index);
         match timeout_at(end, state.wait_for(is_current)).await {

@@ -18,10 +18,15 @@ use crate::{
     command::{PROPOSAL_BYTES_MAX, Proposal, Stamped},
     forward::{Answer, ForwardError, Leader, Question},
     outcome::{Outcome, Refusal, Response},
+    types::log_id,
 };
 
 /// Between two looks at who leads, when nothing changes: for what is not seen as a change.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long a write that the leader has answered waits for this node's own state to be as far. It is longer than an
+/// election; a node that is further behind than that answers all the same, for the write is done.
+const OWN_WRITE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Why a write was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +66,11 @@ pub enum WriteError {
 
 /// One try.
 enum Attempt {
-    Answered(Response),
+    /// It is in the log at this index, and that is what it came to.
+    Answered {
+        index: u64,
+        response: Response,
+    },
     /// It was not taken; try again, when somebody leads.
     NotTaken(String),
     /// Nobody knows; the same request id makes it safe to try again.
@@ -73,6 +82,9 @@ impl Raft {
     /// Commits a write, from any node. It is forwarded to the leader; while there is none it waits for one, until the
     /// deadline. The same proposal may be written again with the same `request_id`: it takes effect once.
     ///
+    /// Who writes at a node finds what it wrote in the state of that node ([`Raft::local`]), unless the node is behind by
+    /// more than half a second.
+    ///
     /// # Errors
     /// [`WriteError`] says in each case whether the write may have taken effect.
     pub async fn write(&self, proposal: Proposal, deadline: Duration) -> Result<Outcome, WriteError> {
@@ -82,9 +94,11 @@ impl Raft {
         let mut may_have_committed = false;
         loop {
             let reason = match self.attempt(&stamped, end).await {
-                Attempt::Answered(Response::Done(outcome)) => return Ok(outcome),
-                Attempt::Answered(Response::Refused(refusal)) => return Err(refusal.into()),
-                Attempt::Answered(Response::Nothing) => "the answer was to another question".to_owned(),
+                Attempt::Answered { response: Response::Done(outcome), .. } => return Ok(outcome),
+                Attempt::Answered { response: Response::Refused(refusal), .. } => return Err(refusal.into()),
+                Attempt::Answered { response: Response::Nothing, .. } => {
+                    "the answer was to another question".to_owned()
+                }
                 Attempt::Stopped(reason) => return Err(WriteError::Stopped { reason, may_have_committed }),
                 Attempt::NotTaken(reason) => reason,
                 Attempt::InDoubt(reason) => {
@@ -105,7 +119,21 @@ impl Raft {
                 None => Attempt::NotTaken(why),
             },
             Ok(leader) if leader == self.me() => self.propose(Arc::clone(stamped), end).await,
-            Ok(leader) => self.forward_write(leader, stamped, end).await,
+            Ok(leader) => {
+                let attempt = self.forward_write(leader, stamped, end).await;
+                if let Attempt::Answered { index, .. } = attempt {
+                    self.own_write_applied(index, end).await;
+                }
+                attempt
+            }
+        }
+    }
+
+    /// Waits until the entry at `index`, which the leader has applied, is part of this node's state too.
+    async fn own_write_applied(&self, index: u64, end: Instant) {
+        let end = end.min(Instant::now() + OWN_WRITE_WITHIN);
+        if let Err(error) = self.state_at(index, end, OWN_WRITE_WITHIN).await {
+            tracing::debug!(%error, "a write was acknowledged before this node had applied it");
         }
     }
 
@@ -121,7 +149,7 @@ impl Raft {
             return Attempt::NotTaken(format!("{}, the leader, takes no writes: {reason}", self.me()));
         }
         match timeout_at(end, self.core().client_write(stamped)).await {
-            Ok(Ok(committed)) => Attempt::Answered(committed.data),
+            Ok(Ok(committed)) => Attempt::Answered { index: log_id(&committed.log_id).index, response: committed.data },
             Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
                 Attempt::InDoubt("the leader changed while the write was on its way".to_owned())
             }
@@ -144,7 +172,7 @@ impl Raft {
             }
         };
         match timeout_at(end, asked).await {
-            Ok(Ok(Answer::Applied(response))) => Attempt::Answered(response),
+            Ok(Ok(Answer::Applied { index, response })) => Attempt::Answered { index, response },
             Ok(Ok(Answer::NotDone { may_have_committed: false, reason })) => Attempt::NotTaken(reason),
             Ok(Ok(Answer::NotDone { reason, .. })) => Attempt::InDoubt(reason),
             Ok(Ok(Answer::ReadIndex(_))) => Attempt::InDoubt("the answer was to another question".to_owned()),
@@ -186,7 +214,7 @@ impl Leader for Raft {
                     return Answer::NotDone { may_have_committed: false, reason: error.to_string() };
                 }
                 match self.propose(stamped, end).await {
-                    Attempt::Answered(response) => Answer::Applied(response),
+                    Attempt::Answered { index, response } => Answer::Applied { index, response },
                     Attempt::NotTaken(reason) => Answer::NotDone { may_have_committed: false, reason },
                     Attempt::InDoubt(reason) | Attempt::Stopped(reason) => {
                         Answer::NotDone { may_have_committed: true, reason }

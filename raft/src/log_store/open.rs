@@ -29,7 +29,7 @@ use crate::{
 const FILE: &str = "raft.redb";
 const WATERMARK_FILE: &str = "raft.watermark";
 /// The layout of the file; another number is another program.
-const LAYOUT_NUMBER: u32 = 1;
+const LAYOUT_NUMBER: u32 = 2;
 /// Bytes of pages that redb keeps in memory.
 const PAGE_CACHE_BYTES: usize = 16 << 20;
 

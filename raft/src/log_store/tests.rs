@@ -34,7 +34,7 @@ fn at(term: u64, index: u64) -> EntryId {
 
 fn entry(term: u64, index: u64) -> Entry {
     let command = Command::Rollback { to: index, expect: None, message: String::new() };
-    let proposal = Proposal { request_id: index.into(), actor: "test".to_owned(), command };
+    let proposal = Proposal { request_id: index.into(), actor: "test".to_owned(), guard_basis: None, command };
     let payload = openraft::EntryPayload::Normal(Arc::new(Stamped { proposal, at_ms: index }));
     Entry { log_id: at(term, index), payload }
 }

@@ -28,7 +28,7 @@ impl State {
             return Response::Done(Outcome { repeated: true, ..outcome });
         }
         let moment = Moment { index: at.index, at_ms: stamped.at_ms, actor: &proposal.actor };
-        match self.execute(&proposal.command, moment) {
+        match self.check_guard_basis(proposal).and_then(|()| self.execute(&proposal.command, moment)) {
             Ok(outcome) => {
                 self.audit.record(at.index, stamped.at_ms, &proposal.actor, proposal.command.summary());
                 self.requests.push(Answered { request_id: proposal.request_id, outcome });

@@ -98,9 +98,7 @@ impl State {
     /// The SHA-256 of the state: equal on every node at the same [`State::applied`] (G5).
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let mut hash = Hasher(Context::new(&SHA256));
-        codec::write(&mut hash, &self.image()).expect("a state encodes, and hashing does not fail");
-        digest_of(hash.0)
+        digest_over(&self.image())
     }
 
     fn image(&self) -> Image {
@@ -126,6 +124,13 @@ impl State {
             requests: self.requests.iter().copied().collect(),
         }
     }
+}
+
+/// The SHA-256 over a part of the state as bytes.
+pub(super) fn digest_over<T: Serialize>(part: &T) -> Digest {
+    let mut hash = Hasher(Context::new(&SHA256));
+    codec::write(&mut hash, part).expect("a state encodes, and hashing does not fail");
+    digest_of(hash.0)
 }
 
 /// Takes the digest of what is written to it.

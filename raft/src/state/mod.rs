@@ -6,6 +6,7 @@
 
 mod apply;
 mod audit;
+mod guard_basis;
 mod image;
 mod members;
 mod policies;

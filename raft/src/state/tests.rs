@@ -32,7 +32,16 @@ impl Tester {
 
     fn request(&mut self, request_id: u128, command: Command) -> Response {
         self.index += 1;
-        let proposal = Proposal { request_id, actor: "alice".to_owned(), command };
+        let proposal = Proposal { request_id, actor: "alice".to_owned(), guard_basis: None, command };
+        let stamped = Stamped { proposal, at_ms: self.at_ms };
+        self.state.apply(&stamped, LogId { term: 1, index: self.index })
+    }
+
+    /// What was judged by this basis of the guard.
+    fn judged(&mut self, guard_basis: Digest, command: Command) -> Response {
+        self.index += 1;
+        let request_id = u128::from(self.index);
+        let proposal = Proposal { request_id, actor: "alice".to_owned(), guard_basis: Some(guard_basis), command };
         let stamped = Stamped { proposal, at_ms: self.at_ms };
         self.state.apply(&stamped, LogId { term: 1, index: self.index })
     }
@@ -245,6 +254,48 @@ fn a_token_admits_one_node_once() {
     let unknown = Command::Admit { token: [9; 16], member: newcomer(5) };
     assert_eq!(tester.refused(unknown), Refusal::UnknownToken);
     assert_eq!(tester.refused(Command::CreateToken(token(1))), Refusal::DuplicateToken);
+}
+
+// G0: each of two members fits as long as the other is not there. Whoever comes second is judged again.
+#[test]
+fn g0_what_was_judged_by_another_guard_is_refused() {
+    let mut tester = Tester::founded(1);
+    tester.done(Command::CreateToken(token(1)));
+    tester.done(Command::CreateToken(token(2)));
+    let judged = tester.state.guard_basis();
+    let admit = |id, number| Command::Admit { token: [id; 16], member: newcomer(number) };
+    assert!(matches!(tester.judged(judged, admit(1, 2)), Response::Done(Outcome { node: Some(_), .. })));
+    let before = State { applied: None, ..tester.state.clone() }.digest();
+    assert_eq!(tester.judged(judged, admit(2, 3)), Response::Refused(Refusal::GuardMoved));
+    assert_eq!(State { applied: None, ..tester.state.clone() }.digest(), before);
+    // Judged anew it is admitted.
+    let again = tester.state.guard_basis();
+    assert!(matches!(tester.judged(again, admit(2, 3)), Response::Done(_)));
+}
+
+// G0: what the guard is made of are members and channels, and nothing else.
+#[test]
+fn g0_the_basis_of_the_guard_is_members_and_revisions() {
+    let mut tester = Tester::founded(2);
+    let mut bases = vec![tester.state.guard_basis()];
+    let moved = MemberRecord { endpoint: "10.9.9.9:1".parse().unwrap(), ..record(2) };
+    for write in [
+        Command::UpdateMember(moved),
+        Command::RemoveMember { node: n(2) },
+        Command::Apply { documents: vec![], prune: false, expect: None, message: String::new() },
+        Command::Activate { revision: 1, image: Digest([1; 32]) },
+        Command::Apply { documents: vec![], prune: false, expect: None, message: String::new() },
+        Command::Abort { revision: 2, reason: "no room".to_owned() },
+    ] {
+        tester.done(write);
+        bases.push(tester.state.guard_basis());
+    }
+    let different: std::collections::BTreeSet<_> = bases.iter().map(|basis| basis.0).collect();
+    assert_eq!(different.len(), bases.len());
+    let before = tester.state.guard_basis();
+    tester.done(Command::CreateToken(token(1)));
+    tester.done(Command::Note { what: "n1 was disarmed".to_owned() });
+    assert_eq!(tester.state.guard_basis(), before);
 }
 
 #[test]

@@ -38,7 +38,7 @@ async fn write_on(hub: Arc<Hub>, writer: u64, stop: Arc<AtomicBool>, acknowledge
     for turn in 0u64.. {
         let name = format!("w{writer}-{turn}");
         let request_id = u128::from(writer + 1) << 96 | u128::from(turn + 1);
-        let proposal = Proposal { request_id, actor: "chaos".to_owned(), command: segment(&name) };
+        let proposal = Proposal { request_id, actor: "chaos".to_owned(), guard_basis: None, command: segment(&name) };
         loop {
             if stop.load(Ordering::Relaxed) {
                 return;

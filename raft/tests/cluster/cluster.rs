@@ -148,7 +148,7 @@ impl Cluster {
 
     pub(crate) fn proposal(&self, command: Command) -> Proposal {
         let request_id = u128::from(self.requests.fetch_add(1, Ordering::Relaxed)) << 64 | 7;
-        Proposal { request_id, actor: "test".to_owned(), command }
+        Proposal { request_id, actor: "test".to_owned(), guard_basis: None, command }
     }
 
     pub(crate) async fn write(&self, node: u64, command: Command) -> Result<Outcome, WriteError> {

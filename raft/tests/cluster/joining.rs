@@ -9,7 +9,7 @@ use std::{
 };
 
 use identity::Digest;
-use raft::{Command, Refusal, TokenRecord, WriteError};
+use raft::{Command, Proposal, Refusal, TokenRecord, WriteError};
 
 use crate::cluster::{Cluster, LONG, n, newcomer, segment};
 
@@ -56,6 +56,28 @@ async fn tokens_are_single_use_and_expire() {
     cluster.write(2, token(2, now_ms() - 5_000)).await.unwrap();
     let error = cluster.write(2, admit(2, 5)).await.unwrap_err();
     assert!(matches!(error, WriteError::Refused(Refusal::ExpiredToken { seconds: 5.. })), "{error}");
+}
+
+// G0: two members judge at one moment by the same state whether the guard has room for one more. One of the two is admitted,
+// whichever; the other has to be judged again.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_were_judged_by_one_state_one_is_admitted() {
+    let cluster = Cluster::founded(3).await;
+    for id in [4, 5] {
+        cluster.write(1, token(id, now_ms() + 60_000)).await.unwrap();
+    }
+    let guard_basis = Some(cluster.raft(1).read(LONG).await.unwrap().guard_basis());
+    let at_once = [(2, 4), (3, 5)].map(|(node, number): (u64, u8)| {
+        let proposal = Proposal { guard_basis, ..cluster.proposal(admit(number, number.into())) };
+        let raft = cluster.raft(node);
+        async move { raft.write(proposal, LONG).await }
+    });
+    let [one, other] = at_once;
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!(u8::from(one.is_ok()) + u8::from(other.is_ok()), 1, "{one:?} {other:?}");
+    let moved = WriteError::Refused(Refusal::GuardMoved);
+    assert!(one == Err(moved.clone()) || other == Err(moved), "the other is told why");
+    assert_eq!(cluster.converge().await.members.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

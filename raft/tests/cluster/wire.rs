@@ -1,17 +1,22 @@
 //! A network in memory whose links can be cut.
 //!
 //! A cut link holds everything back, as a network does that loses packets: nothing arrives, nothing fails, and what was
-//! on its way arrives after healing. A node that has ended refuses, and its open streams break.
+//! on its way arrives after healing. A node that has ended refuses, and its open streams break. A node may lag: entries
+//! and heartbeats reach it late.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use identity::NodeId;
 use raft::{Channel, FrameSink, FrameSource, Raft, Wire, WireError};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 /// Frames on their way in one stream, at most.
 const FRAMES_MAX: usize = 32;
@@ -22,7 +27,11 @@ type Cuts = BTreeSet<(u64, u64)>;
 pub(crate) struct Hub {
     nodes: Mutex<BTreeMap<u64, Raft>>,
     cuts: watch::Sender<Cuts>,
+    lags: Lags,
 }
+
+/// How late entries reach a node; not at all late where there is none.
+type Lags = Arc<Mutex<BTreeMap<u64, Duration>>>;
 
 /// The network as one node has it.
 struct Port {
@@ -32,12 +41,14 @@ struct Port {
 
 struct Sink {
     link: Link,
-    frames: mpsc::Sender<Vec<u8>>,
+    lags: Lags,
+    channel: Channel,
+    frames: mpsc::Sender<(Instant, Vec<u8>)>,
 }
 
 struct Source {
     link: Link,
-    frames: mpsc::Receiver<Vec<u8>>,
+    frames: mpsc::Receiver<(Instant, Vec<u8>)>,
 }
 
 /// One direction between two nodes.
@@ -57,7 +68,7 @@ impl Link {
 
 impl Hub {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { nodes: Mutex::default(), cuts: watch::channel(Cuts::new()).0 })
+        Arc::new(Self { nodes: Mutex::default(), cuts: watch::channel(Cuts::new()).0, lags: Lags::default() })
     }
 
     pub(crate) fn port(self: &Arc<Self>, me: NodeId) -> Arc<dyn Wire> {
@@ -87,10 +98,16 @@ impl Hub {
         self.cuts.send_modify(Cuts::clear);
     }
 
-    fn stream(&self, from: u64, to: u64) -> (Box<dyn FrameSink>, Box<dyn FrameSource>) {
+    /// From now on entries and heartbeats reach this node so much later; writes, reads and votes do not.
+    pub(crate) fn lag(&self, node: u64, late: Duration) {
+        self.lags.lock().unwrap().insert(node, late);
+    }
+
+    fn stream(&self, from: u64, to: u64, channel: Channel) -> (Box<dyn FrameSink>, Box<dyn FrameSource>) {
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
         let link = Link { from, to, cuts: self.cuts.subscribe() };
-        (Box::new(Sink { link: link.clone(), frames: sender }), Box::new(Source { link, frames }))
+        let sink = Sink { link: link.clone(), lags: Arc::clone(&self.lags), channel, frames: sender };
+        (Box::new(sink), Box::new(Source { link, frames }))
     }
 }
 
@@ -102,8 +119,8 @@ impl Wire for Port {
         channel: Channel,
     ) -> Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), WireError> {
         let (me, to) = (self.me.get(), target.get());
-        let (sink, remote_source) = self.hub.stream(me, to);
-        let (remote_sink, source) = self.hub.stream(to, me);
+        let (sink, remote_source) = self.hub.stream(me, to, channel);
+        let (remote_sink, source) = self.hub.stream(to, me, channel);
         Link { from: me, to, cuts: self.hub.cuts.subscribe() }.open().await;
         let peer = self.hub.nodes.lock().unwrap().get(&to).cloned();
         match peer {
@@ -118,7 +135,9 @@ impl Wire for Port {
 impl FrameSink for Sink {
     async fn send(&mut self, frame: Vec<u8>) -> Result<(), WireError> {
         self.link.open().await;
-        self.frames.send(frame).await.map_err(|_| WireError::Broken("the other side has gone".to_owned()))
+        let late = self.lags.lock().unwrap().get(&self.link.to).copied().filter(|_| self.channel == Channel::Append);
+        let due = Instant::now() + late.unwrap_or_default();
+        self.frames.send((due, frame)).await.map_err(|_| WireError::Broken("the other side has gone".to_owned()))
     }
 }
 
@@ -127,6 +146,8 @@ impl FrameSource for Source {
     async fn recv(&mut self) -> Result<Option<Vec<u8>>, WireError> {
         let frame = self.frames.recv().await;
         self.link.open().await;
-        Ok(frame)
+        let Some((due, frame)) = frame else { return Ok(None) };
+        tokio::time::sleep_until(due).await;
+        Ok(Some(frame))
     }
 }

@@ -6,6 +6,15 @@ use raft::{Command, Refusal, WriteError};
 
 use crate::cluster::{Cluster, LONG, n, segment};
 
+/// A cluster of three, and a follower that entries reach so late.
+async fn with_a_late_follower(late: Duration) -> (Cluster, u64) {
+    let cluster = Cluster::founded(3).await;
+    let follower = cluster.leader_among(&[1, 2, 3]).await % 3 + 1;
+    cluster.write(follower, segment("before")).await.unwrap();
+    cluster.hub.lag(follower, late);
+    (cluster, follower)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_node_takes_writes_and_all_agree() {
     let cluster = Cluster::founded(3).await;
@@ -101,4 +110,33 @@ async fn before_the_cluster_is_founded_nothing_is_committed() {
     let error = cluster.raft(1).write(proposal, Duration::from_millis(100)).await.unwrap_err();
     assert!(matches!(error, WriteError::Unavailable { may_have_committed: false, .. }), "{error}");
     assert_eq!(cluster.raft(1).me(), n(1));
+}
+
+// The bug: a token was made at a follower, and 9 ms later that follower did not know it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_at_a_node_reads_it_there() {
+    let (cluster, follower) = with_a_late_follower(Duration::from_millis(100)).await;
+    for turn in 0..5u64 {
+        let outcome = cluster.write(follower, segment(&format!("s{turn}"))).await.unwrap();
+        let (state, applied) = cluster.raft(follower).local();
+        assert!(applied >= outcome.index, "n{follower} is at {applied}, and acknowledged {}", outcome.index);
+        assert_eq!(state.revision(), turn + 2);
+    }
+    // A refusal speaks of a state as well, and that is the one which is read afterwards.
+    let other = (1..=3).find(|node| *node != follower).unwrap();
+    let behind = cluster.write(other, segment("elsewhere")).await.unwrap();
+    let stale = Command::Apply { documents: vec![], prune: false, expect: Some(6), message: String::new() };
+    let error = cluster.write(follower, stale).await.unwrap_err();
+    assert_eq!(error, WriteError::Refused(Refusal::Conflict { expected: 6, current: 7 }));
+    assert!(cluster.raft(follower).local().1 > behind.index);
+}
+
+// What is committed is acknowledged, however far behind the node is that was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_at_a_node_that_is_far_behind_is_acknowledged() {
+    let late = Duration::from_secs(4);
+    let (cluster, follower) = with_a_late_follower(late).await;
+    let outcome = cluster.write(follower, segment("committed")).await.unwrap();
+    assert_eq!(outcome.revision, Some(2));
+    assert!(cluster.raft(follower).local().1 < outcome.index);
 }

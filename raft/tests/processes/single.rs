@@ -30,7 +30,7 @@ pub(crate) fn segment(name: &str) -> Command {
 }
 
 pub(crate) fn proposal(request_id: u128, command: Command) -> Proposal {
-    Proposal { request_id, actor: "test".to_owned(), command }
+    Proposal { request_id, actor: "test".to_owned(), guard_basis: None, command }
 }
 
 /// Starts the one node of a cluster, and founds the cluster if it is new.

@@ -1,6 +1,6 @@
 //! Proving a secret to each other: the way in, and everything that must not be one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::ready, net::SocketAddr, sync::Arc};
 
 use super::{
     rogue::{Rogue, alone, frames},
@@ -30,11 +30,9 @@ fn token(authority: &Authority, seed: SocketAddr) -> JoinToken {
 /// Lets in whoever proves this token's secret.
 fn admit(endpoint: &Endpoint, token: &JoinToken) {
     let (id, hash) = (SecretId(token.id), token.secret_hash());
-    endpoint.set_form_secrets(
-        move |asked| {
-            if *asked == id { Ok(Secret::from_hash(id, hash)) } else { Err(Refusal::Unknown) }
-        },
-    );
+    endpoint.set_form_secrets(move |asked| {
+        ready(if asked == id { Ok(Secret::from_hash(id, hash)) } else { Err(Refusal::Unknown) })
+    });
 }
 
 async fn formed(inbox: &mut Inbox) -> FormStream {
@@ -96,7 +94,9 @@ async fn two_strangers_prove_the_bootstrap_secret() {
     let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
     assert_eq!(refusal(&a, &b, &secret).await, Refusal::NotReady);
     let known = secret.clone();
-    b.set_form_secrets(move |id| if *id == SecretId::BOOTSTRAP { Ok(known.clone()) } else { Err(Refusal::Unknown) });
+    b.set_form_secrets(move |id| {
+        ready(if id == SecretId::BOOTSTRAP { Ok(known.clone()) } else { Err(Refusal::Unknown) })
+    });
     let mut stream = within(a.dial_form(b.local_addr(), &secret, None)).await.unwrap();
     assert_eq!(stream.peer.fingerprint, b.fingerprint());
     let mut served = formed(&mut inbox_b).await;
@@ -114,8 +114,16 @@ async fn every_refusal_reaches_the_dialler_with_its_reason() {
     let (member, _inbox) = testing::member(&authority, 1);
     let (joiner, _joiner_inbox) = testing::stranger();
     let good = token(&authority, member.local_addr());
-    for reason in [Refusal::Unknown, Refusal::Used, Refusal::Expired, Refusal::NoLongerForming, Refusal::NotReady] {
-        member.set_form_secrets(move |_| Err(reason));
+    let looked_up = [
+        Refusal::Unknown,
+        Refusal::Used,
+        Refusal::Expired,
+        Refusal::NoLongerForming,
+        Refusal::NotReady,
+        Refusal::Unconfirmed,
+    ];
+    for reason in looked_up {
+        member.set_form_secrets(move |_| ready(Err(reason)));
         assert_eq!(refusal(&joiner, &member, &good.secret()).await, reason);
     }
     admit(&member, &good);
@@ -125,9 +133,42 @@ async fn every_refusal_reaches_the_dialler_with_its_reason() {
     assert_eq!(refusal(&joiner, &member, &elsewhere.secret()).await, Refusal::WrongCluster);
     member.set_denied(DenyList { fingerprints: [joiner.fingerprint()].into(), ..DenyList::default() });
     assert_eq!(refusal(&joiner, &member, &good.secret()).await, Refusal::Denied);
-    assert_eq!(member.stats().proofs_refused, 8);
+    assert_eq!(member.stats().proofs_refused, 9);
     member.set_denied(DenyList::default());
     within(joiner.dial_form(member.local_addr(), &good.secret(), Some(good.ca))).await.unwrap();
+}
+
+/// Whether a secret is good may have to be asked of others: whoever proves it waits, and others are served meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lookup_may_wait() {
+    let authority = testing::authority(1);
+    let (member, _inbox) = testing::member(&authority, 1);
+    let (joiner, _joiner_inbox) = testing::stranger();
+    let slow = token(&authority, member.local_addr());
+    let quick = JoinToken { id: [4; 16], ..slow.clone() };
+    let (id, hash) = (SecretId(slow.id), slow.secret_hash());
+    let told = tokio_util::sync::CancellationToken::new();
+    let tell = told.clone();
+    member.set_form_secrets(move |asked| {
+        let told = told.clone();
+        async move {
+            if asked == id {
+                told.cancelled().await;
+            }
+            Ok(Secret::from_hash(asked, hash))
+        }
+    });
+    let (secret, to) = (slow.secret(), member.local_addr());
+    let waiting = joiner.dial_form(to, &secret, Some(slow.ca));
+    tokio::pin!(waiting);
+    let (other, _other_inbox) = testing::stranger();
+    let quick_secret = quick.secret();
+    tokio::select! {
+        _ = &mut waiting => panic!("nobody has said yet whether the secret is good"),
+        served = within(other.dial_form(to, &quick_secret, Some(quick.ca))) => drop(served.unwrap()),
+    }
+    tell.cancel();
+    within(waiting).await.unwrap();
 }
 
 /// A lookup that answers with another secret than the one asked for opens nothing.
@@ -137,7 +178,7 @@ async fn a_mistaken_lookup_opens_nothing() {
     let (b, _inbox_b) = testing::stranger();
     let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
     let other = Secret::from_hash(SecretId([1; 16]), secret.hash());
-    b.set_form_secrets(move |_| Ok(other.clone()));
+    b.set_form_secrets(move |_| ready(Ok(other.clone())));
     assert_eq!(refusal(&a, &b, &secret).await, Refusal::WrongProof);
 }
 
@@ -164,7 +205,7 @@ async fn a_relayed_proof_opens_nothing() {
     let (target, mut inbox_target) = testing::stranger();
     let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
     let known = secret.clone();
-    target.set_form_secrets(move |_| Ok(known.clone()));
+    target.set_form_secrets(move |_| ready(Ok(known.clone())));
     let middle = Rogue::new();
     let (addr, at) = (target.local_addr(), middle.addr());
     let relay = tokio::spawn(async move {
@@ -195,7 +236,7 @@ async fn a_proof_of_another_connection_opens_nothing() {
     let (target, _inbox) = testing::stranger();
     let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
     let known = secret.clone();
-    target.set_form_secrets(move |_| Ok(known.clone()));
+    target.set_form_secrets(move |_| ready(Ok(known.clone())));
     let rogue = Rogue::new();
     let dial = || rogue.dial(target.local_addr(), Protocol::Form, alone(&rogue.key));
     let (first, second) = (within(dial()).await.unwrap(), within(dial()).await.unwrap());
@@ -215,7 +256,7 @@ async fn g15_garbage_instead_of_a_proof_is_refused() {
     let (target, _inbox) = testing::stranger();
     let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
     let known = secret.clone();
-    target.set_form_secrets(move |_| Ok(known.clone()));
+    target.set_form_secrets(move |_| ready(Ok(known.clone())));
     let rogue = Rogue::new();
     for garbage in [&b"\xff\xff\xff\xff"[..], b"\x00\x00\x00\x00", b"\x05\x00\x00\x00abcde", b""] {
         let connection = within(rogue.dial(target.local_addr(), Protocol::Form, alone(&rogue.key))).await.unwrap();
@@ -251,7 +292,7 @@ async fn g15_forming_connections_are_bounded() {
     let (target, mut inbox) = testing::bind_with(&key, crate::Limits { forming_max: 2, ..testing::limits() });
     let secret = Secret::bootstrap(BOOTSTRAP).unwrap();
     let known = Arc::new(secret.clone());
-    target.set_form_secrets(move |_| Ok((*known).clone()));
+    target.set_form_secrets(move |_| ready(Ok((*known).clone())));
     let (joiner, _joiner_inbox) = testing::stranger();
     let first = within(joiner.dial_form(target.local_addr(), &secret, None)).await.unwrap();
     let second = within(joiner.dial_form(target.local_addr(), &secret, None)).await.unwrap();

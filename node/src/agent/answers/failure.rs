@@ -39,6 +39,7 @@ fn refused(refusal: &Refusal) -> ApiError {
     let message = refusal.to_string();
     match refusal {
         Refusal::Conflict { current, .. } => ApiError::Conflict { message, revision: Some(*current) },
+        Refusal::GuardMoved => ApiError::Conflict { message, revision: None },
         Refusal::UnknownRevision { .. } | Refusal::CompactedRevision { .. } | Refusal::UnknownMember(_) => {
             ApiError::NotFound { message, help: None }
         }

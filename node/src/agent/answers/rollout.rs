@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use identity::NodeId;
+use identity::{Digest, NodeId};
 use policy::Document;
-use raft::{Command, Outcome, Proposal, State};
+use raft::{Command, Outcome, Proposal, Refusal, State, WriteError};
 
 use super::{READ_WITHIN, TIMEOUT_DEFAULT, failure, policy as documents};
 use crate::{
     agent::{
         capacity::Capacity,
-        compiled,
+        channels, compiled,
         control::{self, Reply, Request},
         coordinator::{Preparation, Report},
         mesh::Mesh,
@@ -54,29 +54,57 @@ pub(super) async fn apply(
 ) -> Result<view::ApplyAnswer, ApiError> {
     let patience = Patience::new(request.wait, request.timeout_ms);
     let given = documents::parse(&request.sources)?;
-    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
     let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
+    loop {
+        let judged = judge_apply(site, mesh, &request, &given, request_id, &patience).await?;
+        let (guard_basis, changes) = match judged {
+            Judged::Unwritten(answer) => return Ok(answer),
+            Judged::Write { guard_basis, changes } => (guard_basis, changes),
+        };
+        let command = Command::Apply {
+            documents: given.iter().map(Document::to_json).collect(),
+            prune: request.prune,
+            expect: request.expect_revision,
+            message: request.message.clone(),
+        };
+        let proposal = Proposal { request_id, actor: actor.to_string(), guard_basis, command };
+        if let Some(outcome) = commit(mesh, proposal, &patience).await? {
+            return answer(site, mesh, outcome, changes, patience).await;
+        }
+    }
+}
+
+/// What is to become of a request, by the state of the cluster.
+enum Judged {
+    /// Nothing is to be written.
+    Unwritten(view::ApplyAnswer),
+    /// These changes are to be written, if the guard that they were judged by, where it matters, is still the same.
+    Write { guard_basis: Option<Digest>, changes: Vec<view::Change> },
+}
+
+async fn judge_apply(
+    site: &Site,
+    mesh: &Mesh,
+    request: &view::ApplyRequest,
+    given: &[Document],
+    request_id: u128,
+    patience: &Patience,
+) -> Result<Judged, ApiError> {
+    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
     let is_repeated = !request.dry_run && base.answered(request_id).is_some();
-    let mut changes = Vec::new();
+    let (mut guard_basis, mut changes) = (None, Vec::new());
     if !is_repeated {
         expect(&base, request.expect_revision)?;
-        let merged = policy::merge(&base.documents, &given, request.prune);
+        let merged = policy::merge(&base.documents, given, request.prune);
         let merged = documents::check(&base, merged).await?;
-        check_capacity(site, mesh, &base, &merged)?;
+        guard_basis = check_capacity(site, mesh, &base, &merged)?;
         changes = documents::changes(&base.documents, &merged);
     }
     if request.dry_run || (changes.is_empty() && !is_repeated && !is_given_up(&base)) {
         let outcome = if request.dry_run { view::Applied::DryRun } else { view::Applied::Unchanged };
-        return Ok(unwritten(&base, outcome, changes, &patience));
+        return Ok(Judged::Unwritten(unwritten(&base, outcome, changes, patience)));
     }
-    let command = Command::Apply {
-        documents: given.iter().map(Document::to_json).collect(),
-        prune: request.prune,
-        expect: request.expect_revision,
-        message: request.message,
-    };
-    let proposal = Proposal { request_id, actor: actor.to_string(), command };
-    commit_and_wait(site, mesh, proposal, changes, patience).await
+    Ok(Judged::Write { guard_basis, changes })
 }
 
 pub(super) async fn rollback(
@@ -86,20 +114,25 @@ pub(super) async fn rollback(
     request: view::RollbackRequest,
 ) -> Result<view::ApplyAnswer, ApiError> {
     let patience = Patience::new(request.wait, request.timeout_ms);
-    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
     let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
-    let mut changes = Vec::new();
-    if base.answered(request_id).is_none() {
-        expect(&base, request.expect_revision)?;
-        // What is not there the log refuses. What fitted once may not fit any more: there may be more members.
-        let target = compiled::documents(&base, request.to).unwrap_or_default();
-        let target = documents::check(&base, target).await?;
-        check_capacity(site, mesh, &base, &target)?;
-        changes = documents::changes(&base.documents, &target);
+    loop {
+        let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
+        let (mut guard_basis, mut changes) = (None, Vec::new());
+        if base.answered(request_id).is_none() {
+            expect(&base, request.expect_revision)?;
+            // What is not there the log refuses. What fitted once may not fit any more: there may be more members.
+            let target = compiled::documents(&base, request.to).unwrap_or_default();
+            let target = documents::check(&base, target).await?;
+            guard_basis = check_capacity(site, mesh, &base, &target)?;
+            changes = documents::changes(&base.documents, &target);
+        }
+        let message = request.message.clone();
+        let command = Command::Rollback { to: request.to, expect: request.expect_revision, message };
+        let proposal = Proposal { request_id, actor: actor.to_string(), guard_basis, command };
+        if let Some(outcome) = commit(mesh, proposal, &patience).await? {
+            return answer(site, mesh, outcome, changes, patience).await;
+        }
     }
-    let command = Command::Rollback { to: request.to, expect: request.expect_revision, message: request.message };
-    let proposal = Proposal { request_id, actor: actor.to_string(), command };
-    commit_and_wait(site, mesh, proposal, changes, patience).await
 }
 
 /// Whether the newest revision was refused: to apply the same again is to try again.
@@ -118,11 +151,15 @@ fn expect(state: &State, expected: Option<u64>) -> Result<(), ApiError> {
     }
 }
 
-/// Refuses channels that the guard of this node has no room for.
-fn check_capacity(site: &Site, mesh: &Mesh, base: &State, documents: &[Document]) -> Result<(), ApiError> {
+/// Refuses channels that the guard of this node has no room for. What it was judged by, if there are other channels than
+/// the live ones.
+fn check_capacity(site: &Site, mesh: &Mesh, base: &State, documents: &[Document]) -> Result<Option<Digest>, ApiError> {
     let in_force = mesh.enforcement.borrow().guard.clone();
     let fits = Capacity::new(site, mesh, base, &in_force).for_documents(documents);
-    fits.map_err(|finding| documents::findings(&policy::Diagnostics(vec![finding])))
+    fits.map_err(|finding| documents::findings(&policy::Diagnostics(vec![finding])))?;
+    let live = channels::live(base);
+    let asks_for_more = channels::of(documents).any(|channel| !live.contains(&channel));
+    Ok(asks_for_more.then(|| base.guard_basis()))
 }
 
 fn unwritten(
@@ -143,14 +180,21 @@ fn unwritten(
     }
 }
 
-async fn commit_and_wait(
+/// Commits; nothing if it has to be judged again, for members or channels have changed since.
+async fn commit(mesh: &Mesh, proposal: Proposal, patience: &Patience) -> Result<Option<Outcome>, ApiError> {
+    match mesh.raft.write(proposal, patience.left()).await {
+        Err(WriteError::Refused(Refusal::GuardMoved)) if !patience.left().is_zero() => Ok(None),
+        written => Ok(Some(written.map_err(failure::write)?)),
+    }
+}
+
+async fn answer(
     site: &Site,
     mesh: &Mesh,
-    proposal: Proposal,
+    outcome: Outcome,
     changes: Vec<view::Change>,
     patience: Patience,
 ) -> Result<view::ApplyAnswer, ApiError> {
-    let outcome = mesh.raft.write(proposal, patience.left()).await.map_err(failure::write)?;
     let Outcome { index, revision: Some(revision), digest: Some(digest), .. } = outcome else {
         return Err(ApiError::internal("the log answered a policy write without a revision"));
     };

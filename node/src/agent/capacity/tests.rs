@@ -8,7 +8,7 @@ use super::*;
 /// Of one member whose 64 addresses each speak on 64 ports of TCP (four entries) and on the cluster's own port (two).
 const ENTRIES_OF_64_ADDRESSES: usize = 64 * (64 * 4 + 2);
 
-fn newcomer(number: u8, addresses: u8) -> NewMember {
+pub(super) fn newcomer(number: u8, addresses: u8) -> NewMember {
     let address = |host: u8| MemberAddress { role: Role::Cluster, addr: IpAddr::from([10, 77, number, host]) };
     NewMember {
         name: format!("lb{number}"),
@@ -20,7 +20,7 @@ fn newcomer(number: u8, addresses: u8) -> NewMember {
     }
 }
 
-fn node(number: u8) -> NodeId {
+pub(super) fn node(number: u8) -> NodeId {
     NodeId::new(number.into()).unwrap()
 }
 
@@ -37,7 +37,7 @@ fn documents(text: &str) -> Vec<Document> {
     policy::parse(&[SourceText { name: "test.yaml".to_owned(), text: text.to_owned() }]).unwrap()
 }
 
-fn channel(name: &str) -> Vec<Document> {
+pub(super) fn channel(name: &str) -> Vec<Document> {
     documents(&format!(
         "apiVersion: hedgerow/v1\nkind: SyncChannel\nmetadata: {{name: {name}}}\n\
          spec: {{interface: cluster, protocol: tcp, port: 9000, ports: 64}}\n"
