@@ -37,6 +37,7 @@ static const struct hr_map hr_maps[] = {
     HR_MAP(hr_buckets),
     HR_MAP(hr_sources),
     HR_MAP(hr_judged),
+    HR_MAP(hr_policy),
     HR_RING(hr_events),
     HR_MAP(hr_probe),
 };
@@ -48,8 +49,13 @@ static const struct hr_program hr_programs[] = {
 };
 
 static void *const hr_values[HR_VALUES] = {
-    [HR_LIVE] = &hr_live,           [HR_GATE] = &hr_gate,       [HR_TIMEOUTS] = &hr_timeouts,
-    [HR_CPUS] = &hr_cpus,           [HR_BUCKETS] = &hr_buckets, [HR_IMAGE_EVEN] = &hr_image_even,
+    [HR_LIVE] = &hr_live,
+    [HR_GATE] = &hr_gate,
+    [HR_TIMEOUTS] = &hr_timeouts,
+    [HR_CPUS] = &hr_cpus,
+    [HR_RULES] = &hr_rules,
+    [HR_BUCKETS] = &hr_buckets,
+    [HR_IMAGE_EVEN] = &hr_image_even,
     [HR_IMAGE_ODD] = &hr_image_odd,
 };
 
