@@ -179,6 +179,12 @@ impl Placement {
         (self.rules_bytes(), 2 * self.cpus)
     }
 
+    /// In which element of that map the counters of a processor and half are, and at which byte.
+    pub(crate) fn rules_at(&self, cpu: u32, generation: u32) -> (u32, usize) {
+        let number = cpu * 2 + (generation & 1);
+        if self.rules_inside() { (0, number as usize * self.rules_bytes()) } else { (number, 0) }
+    }
+
     /// The name of the directory of maps: two sets of maps with the same name can be used by the same programs. It changes with the
     /// definitions of the maps, with the layouts of their keys and values, and with the sizes; and not with a comment.
     ///

@@ -206,8 +206,8 @@ impl<W: Wire> Native<W> {
         }
         // Of the half that is live from now on, everything is counted anew.
         for cpu in 0..CPUS {
-            let bytes = self.placement.rules_bytes();
-            self.store("hr_rules", 0, (cpu * 2 + (generation & 1)) as usize * bytes, &vec![0; bytes])?;
+            let (element, at) = self.placement.rules_at(cpu, generation);
+            self.store("hr_rules", element, at, &vec![0; self.placement.rules_bytes()])?;
         }
         self.store("hr_live", 0, 0, &generation.to_ne_bytes())
     }
@@ -269,8 +269,8 @@ impl<W: Wire> Native<W> {
     /// # Errors
     /// As [`Wire::receive`].
     pub fn rules(&mut self, rules: usize) -> io::Result<Vec<Count>> {
-        let before = ((CPUS - 1) * 2 + (self.generation & 1)) as usize;
-        self.counts("hr_rules", 0, before * self.placement.rules(), rules)
+        let (element, at) = self.placement.rules_at(CPUS - 1, self.generation);
+        self.counts("hr_rules", element, at / COUNT_BYTES, rules)
     }
 
     fn counts(&mut self, map: &str, element: u32, first: usize, count: usize) -> io::Result<Vec<Count>> {
