@@ -46,7 +46,7 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
 
 /* What is counted of it; apart, for the straight line counts at its end and needs the registers until then. */
 static __always_inline void hr_size_xdp(struct hr_frame *f, struct xdp_md *ctx) {
-    f->len = hr_pointer(*(volatile u32 *)&ctx->data_end) - f->data;
+    f->len = hr_pointer(*(volatile __typeof__(ctx->data_end) *)&ctx->data_end) - f->data;
     f->packets = 1;
 }
 
