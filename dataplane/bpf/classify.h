@@ -183,13 +183,15 @@ static __always_inline u16 hr_wire_port(const u16 *wire) {
 
 /* Class and group of a port. */
 static __always_inline u32 hr_port_word(u32 *image, const struct hr_port *port) {
-    u32 index;
+    u32 block;
 
     if (port->known)
         return *port->known;
-    /* hr_port_index without a branch: of these two numbers that of UDP is odd. */
-    index = (*(const volatile u8 *)port->protocol & 1) * HR_PORT_BLOCK + hr_wire_port(port->wire);
-    return *HR_ENTRY(image, HR_PORTS_AT, index);
+    /* hr_port_index without a branch: of these two numbers that of UDP is odd. The barrier keeps the compiler from an
+     * or in place of the sum, of which Linux 6.1 knows no bound. */
+    block = (*(const volatile u8 *)port->protocol & 1) * HR_PORT_BLOCK;
+    barrier_var(block);
+    return *HR_ENTRY(image, HR_PORTS_AT, block + hr_wire_port(port->wire));
 }
 
 /* The verdict of one layer that has a say. */
