@@ -151,7 +151,7 @@ static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
 /* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. */
 static __always_inline u32 hr_ask(struct hr_frame *f) {
     struct hr_plain plain = {};
-    struct hr_case c = {};
+    struct hr_case c;
     u32 zero = 0;
     struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
 
@@ -159,8 +159,9 @@ static __always_inline u32 hr_ask(struct hr_frame *f) {
         return HR_NONE;
     f->ifindex = probe->ifindex;
     probe->reason = hr_ask_plain(f, probe->generation, &plain);
-    c.found = plain.found;
-    if (!probe->reason)
+    if (probe->reason)
+        c.found = plain.found;
+    else
         probe->reason = hr_judge_closely(f, probe->generation, &c);
     probe->in_rule = c.found.in.rule;
     probe->out_rule = c.found.out.rule;
