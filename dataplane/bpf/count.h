@@ -28,9 +28,12 @@ static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_co
 
 /* `cpu`: the number of this one. */
 static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u32 slot, const struct hr_found *found) {
-    u32 key = HR_CUT(cpu, HR_CPUS_MASK) * 2 + slot;
+    u32 key = HR_CUT(cpu, HR_CPUS_MASK) * 2;
     struct hr_count *rules;
 
+    /* Keeps the compiler from an or in place of the sum, of which Linux 6.1 knows no bound. */
+    barrier_var(key);
+    key += slot;
     if (HR_SET(HR_RULES_INSIDE)) {
         rules = HR_BEHIND(HR_VALUE(HR_RULES), HR_TIMES(key, HR_RULES_BYTES));
     } else {

@@ -150,15 +150,6 @@ static __always_inline int hr_skb_action(u32 reason) {
     return reason < HR_DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-static __always_inline int hr_probe_skb(struct __sk_buff *skb, u8 hook) {
-    struct hr_frame f = {.probe = 1};
-
-    hr_linear(skb);
-    hr_frame_skb(&f, skb, hook);
-    hr_size_skb(&f, skb);
-    return hr_ask(&f);
-}
-
 SEC("xdp")
 int hr_xdp(struct xdp_md *ctx) {
     u32 generation = hr_generation(), reason = hr_plain_xdp(ctx, generation);
@@ -243,23 +234,61 @@ int hr_guard_egress(struct __sk_buff *skb) {
     return hr_hand_on(skb, hr_unguarded(skb, HR_EGRESS) ? TC_ACT_UNSPEC : hr_guard_closer_egress(skb), HR_EGRESS);
 }
 
-SEC("xdp")
-int hr_ask_xdp(struct xdp_md *ctx) {
+/* Probes are cut where live programs are. */
+__noinline int hr_asked_xdp(struct xdp_md *ctx) {
     struct hr_frame f = {.probe = 1};
 
     hr_frame_xdp(&f, ctx, false);
     hr_size_xdp(&f, ctx);
+    return hr_ask_closely(&f);
+}
+
+SEC("xdp")
+int hr_ask_xdp(struct xdp_md *ctx) {
+    struct hr_frame f = {.probe = 1};
+    u32 reason;
+
+    hr_frame_xdp(&f, ctx, false);
+    reason = hr_ask(&f);
+    return reason ? reason : hr_asked_xdp(ctx);
+}
+
+static __always_inline int hr_asked_skb(struct __sk_buff *skb, u8 hook) {
+    struct hr_frame f = {.probe = 1};
+
+    hr_linear(skb);
+    hr_frame_skb(&f, skb, hook);
+    hr_size_skb(&f, skb);
+    return hr_ask_closely(&f);
+}
+
+__noinline int hr_asked_ingress(struct __sk_buff *skb) {
+    return hr_asked_skb(skb, HR_INGRESS);
+}
+
+__noinline int hr_asked_egress(struct __sk_buff *skb) {
+    return hr_asked_skb(skb, HR_EGRESS);
+}
+
+static __always_inline u32 hr_ask_skb(struct __sk_buff *skb, u8 hook) {
+    struct hr_frame f = {.probe = 1};
+
+    hr_frame_skb(&f, skb, hook);
     return hr_ask(&f);
 }
 
 SEC("classifier")
 int hr_ask_ingress(struct __sk_buff *skb) {
-    return hr_probe_skb(skb, HR_INGRESS);
+    u32 reason = hr_ask_skb(skb, HR_INGRESS);
+
+    return reason ? reason : hr_asked_ingress(skb);
 }
 
 SEC("classifier")
 int hr_ask_egress(struct __sk_buff *skb) {
-    return hr_probe_skb(skb, HR_EGRESS);
+    u32 reason = hr_ask_skb(skb, HR_EGRESS);
+
+    return reason ? reason : hr_asked_egress(skb);
 }
 
 /* How long a jiffy is: userspace compares the two clocks. */

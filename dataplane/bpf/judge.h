@@ -148,25 +148,44 @@ static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
     return reason;
 }
 
-/* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. */
-static __always_inline u32 hr_ask(struct hr_frame *f) {
-    struct hr_plain plain = {};
-    struct hr_case c;
+/* What userspace asks, and where it is answered. */
+static __always_inline struct hr_probe *hr_question(void) {
     u32 zero = 0;
-    struct hr_probe *probe = bpf_map_lookup_elem(&hr_probe, &zero);
+
+    return bpf_map_lookup_elem(&hr_probe, &zero);
+}
+
+static __always_inline u32 hr_answer(struct hr_probe *probe, const struct hr_found *found, u32 reason) {
+    probe->reason = reason;
+    probe->in_rule = found->in.rule;
+    probe->out_rule = found->out.rule;
+    probe->flags = found->in.flags << 16 | found->out.flags;
+    return reason;
+}
+
+/* The same code on the half and the interface that userspace asks about; leaves nothing behind but the answer. HR_NONE:
+ * look closer. */
+static __always_inline u32 hr_ask(struct hr_frame *f) {
+    struct hr_probe *probe = hr_question();
+    struct hr_plain plain = {};
+    u32 reason;
+
+    if (!probe)
+        return HR_NONE;
+    reason = hr_ask_plain(f, probe->generation, &plain);
+    return hr_answer(probe, &plain.found, reason);
+}
+
+static __always_inline u32 hr_ask_closely(struct hr_frame *f) {
+    struct hr_probe *probe = hr_question();
+    struct hr_case c;
+    u32 reason;
 
     if (!probe)
         return HR_NONE;
     f->ifindex = probe->ifindex;
-    probe->reason = hr_ask_plain(f, probe->generation, &plain);
-    if (probe->reason)
-        c.found = plain.found;
-    else
-        probe->reason = hr_judge_closely(f, probe->generation, &c);
-    probe->in_rule = c.found.in.rule;
-    probe->out_rule = c.found.out.rule;
-    probe->flags = c.found.in.flags << 16 | c.found.out.flags;
-    return probe->reason;
+    reason = hr_judge_closely(f, probe->generation, &c);
+    return hr_answer(probe, &c.found, reason);
 }
 
 #endif
