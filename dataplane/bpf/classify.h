@@ -307,7 +307,7 @@ static __always_inline void hr_classify_inline(const struct hr_half *half, const
     hr_classify_ends(half, &ends, reversed, &port, found);
 }
 
-/* For what is not the tuple of the packet itself. */
+/* Called and not inlined: the verifier goes through it once. */
 __noinline int hr_classify(u32 generation, const struct hr_packet *p, bool reversed, struct hr_found *found) {
     struct hr_half half = hr_half_of(generation);
 

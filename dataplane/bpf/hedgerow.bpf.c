@@ -98,6 +98,7 @@ static __always_inline u32 hr_plain_xdp(struct xdp_md *ctx, u32 generation) {
     hr_frame_xdp(&f, ctx, false);
     if (!hr_plainly_found(&f, generation, &plain))
         return HR_NONE;
+    /* A flood is dropped here: the reason is known where it is counted. */
     if (hr_plainly_refused(&f, &plain)) {
         hr_size_xdp(&f, ctx);
         return hr_plainly_done(&f, generation, &plain.found, HR_DENIED) ? HR_DENIED : HR_NONE;
@@ -222,7 +223,7 @@ static __always_inline int hr_hand_on(struct __sk_buff *skb, int action, const u
 
 /*
  * Nothing but the guard, in a program of its own where programs stack (TCX). TC_ACT_OK, the same as TCX_PASS: the
- * packet goes on and meets no other program. It reads no map of policy.
+ * packet goes on and meets no other program. Until it hands on it reads no map of policy.
  */
 SEC("classifier")
 int hr_guard_ingress(struct __sk_buff *skb) {

@@ -46,7 +46,7 @@ struct {
     __type(value, u64);
 } hr_image_odd SEC(".maps");
 
-/* Key: half * HR_CHUNKS_MAX + chunk, where chunks are not inside the image. */
+/* Key: half * (HR_CHUNKS_MASK + 1) + chunk, where chunks are not inside the image. Written by userspace. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
@@ -78,7 +78,7 @@ struct {
     __type(value, struct hr_cpu);
 } hr_cpus SEC(".maps");
 
-/* Key 0. Written by userspace: bits are set before an entry is added and cleared after it was removed. */
+/* Key 0. Written by userspace: marks are made before an entry is added and cleared after it was removed. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
@@ -166,7 +166,8 @@ struct {
     __type(value, u32);
 } hr_judged SEC(".maps");
 
-/* Key: hook. What the guard's program hands on to: the policy's. */
+/* Key: hook. The policy's program, to which the guard's hands on. Written by userspace when it has loaded, and when it
+ * finds another there; emptied by the kernel with the last pin and descriptor. */
 struct {
     __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
     __uint(max_entries, HR_HOOKS);
@@ -174,8 +175,8 @@ struct {
     __type(value, u32);
 } hr_policy SEC(".maps");
 
-/* Verdicts on first fragments, for the later ones. Two tables, so that a flood of fragments cannot push out those of
- * sync flows. */
+/* First fragments: whether they passed, and what only they say, for the later ones. Written by programs; bounded, the
+ * least used one gives way. Two tables, so that a flood of fragments cannot push out those of sync flows. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * From a frame to a struct hr_packet. Parsing drops nothing by itself: what cannot be right is noted as p->problem and
- * judged after the guard. Mirrored by src/frame.rs; the evasion corpus runs through both.
+ * judged after the guard. Mirrored by src/userspace/frame.rs; the evasion corpus runs through both.
  */
 #ifndef HR_PARSE_H
 #define HR_PARSE_H

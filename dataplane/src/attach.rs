@@ -207,7 +207,7 @@ impl Attached {
     pub(crate) fn restore_pin(&self, pins: &Pins) -> io::Result<bool> {
         let Some(link) = &self.link else { return Ok(false) };
         fs::create_dir_all(pins.links(self.hook.ifindex, &self.interface))?;
-        pin::restore([(self.pin(pins).as_path(), link)].into_iter())
+        pin::restore(std::iter::once((self.pin(pins).as_path(), link)))
     }
 
     /// The status to report.

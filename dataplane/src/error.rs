@@ -197,9 +197,6 @@ pub enum AttestError {
     /// The kernel does not say what is loaded.
     #[error("the loaded programs cannot be asked for: {0}")]
     Programs(String),
-    /// Nor what is attached.
-    #[error(transparent)]
-    Hooks(#[from] HookError),
 }
 
 /// A frame could not be judged. Nothing was changed.
@@ -239,18 +236,10 @@ pub enum HookError {
     },
     /// The VLANs cannot be looked at, or told to the programs.
     #[error(
-        "which VLANs are on the interfaces could not be looked at: {message}; packets go on as if there were those of the last look; it is \
-         tried again"
+        "which VLANs are on the interfaces could not be looked at or told to the programs: {message}; packets go on as if there were those of \
+         the last look; it is tried again; if it stays, list fewer VLANs in the configuration"
     )]
     Vlans {
-        /// What the system said.
-        message: String,
-    },
-    /// The kernel refused.
-    #[error("the attachment at {hook} cannot be looked at: {message}")]
-    Look {
-        /// Where.
-        hook: Hook,
         /// What the system said.
         message: String,
     },

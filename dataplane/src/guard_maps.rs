@@ -55,8 +55,8 @@ impl GuardMaps {
     /// Replaces the guard. In every instant the maps hold the old one, the new one, or both.
     pub(crate) fn set(&mut self, guard: &Guard) -> Result<(), GuardSetError> {
         let wanted = Wanted::of(guard)?;
-        let bits = gate::words(wanted.guard.keys(), wanted.spoof.keys());
-        for (index, word) in bits.iter().enumerate() {
+        let gates = gate::words(wanted.guard.keys(), wanted.spoof.keys());
+        for (index, word) in gates.iter().enumerate() {
             self.gate.store64(index, self.gate.load64(index) | word);
         }
         failpoint("gate-opened");
@@ -71,7 +71,7 @@ impl GuardMaps {
         remove_others(&mut self.join, &wanted.join)?;
         add(&mut self.spoof, &wanted.spoof)?;
         self.gate.store(JOIN_PORT_WORD, u32::from(wanted.join_port));
-        for (index, word) in bits.iter().enumerate() {
+        for (index, word) in gates.iter().enumerate() {
             self.gate.store64(index, *word);
         }
         failpoint("gate-closed");

@@ -17,6 +17,7 @@ use crate::{
     events::Events,
     failpoint::failpoint,
     generation::Generations,
+    grace,
     guard_maps::GuardMaps,
     judged::Judged,
     object::{Object, PROBE_WORDS},
@@ -168,7 +169,12 @@ impl Kernel {
             predecessor.copy_state(&self.pins);
         }
         failpoint("exchanged");
-        self.predecessor = None;
+        if self.predecessor.take().is_some()
+            && let Err(error) = grace::wait_for_grace()
+        {
+            tracing::warn!(%error, "a packet may still be in the old programs, and meet tables that go now");
+        }
+        // The map of the programs to hand on to is emptied with its last pin, also under a packet that is on its way there.
         self.pins.remove_other_maps();
         Ok(())
     }

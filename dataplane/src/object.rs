@@ -15,7 +15,7 @@ use aya::{
 use policy::{Direction, TableId};
 
 use crate::{
-    abi::{Buckets, Cpu, Gate, Live, Probe, TimeoutTicks},
+    abi::{Buckets, Cpu, Gate, HOOKS, Live, Probe, TimeoutTicks},
     enforcer::Hook,
     error::{JudgeError, OpenError},
     events::RING_BYTES,
@@ -47,6 +47,9 @@ pub(crate) const ASK_INGRESS: &str = "hr_ask_ingress";
 pub(crate) const ASK_EGRESS: &str = "hr_ask_egress";
 const CLOCK: &str = "hr_clock";
 
+/// The programs of the guard alone.
+const GUARDS: [&str; 2] = [GUARD_INGRESS, GUARD_EGRESS];
+
 /// The map with the programs to which the guard's hand on.
 const HANDED_ON: &str = "hr_policy";
 
@@ -62,6 +65,10 @@ pub(crate) fn policy_program(direction: Direction) -> &'static str {
 pub(crate) const GUARD_MAP_ENTRIES: usize = 2 * policy::guard::GUARD_ENTRIES_MAX;
 /// Likewise against spoofing.
 pub(crate) const SPOOF_MAP_ENTRIES: usize = 2 * policy::guard::SPOOF_ENTRIES_MAX;
+
+/// Places of VLANs below attached devices: up to two for each VLAN that is configured, and for a moment twice that, for what is new is added
+/// first.
+const VLAN_MAP_ENTRIES: u32 = 1_024;
 
 /// Programs and maps, loaded.
 pub(crate) struct Object {
@@ -85,7 +92,7 @@ impl Object {
         }
         let object = with_settings(OBJECT, placement, &values);
         let mut ebpf = loader.load(&object).map_err(|error| refused("hedgerow.bpf.o", &error))?;
-        let guards: &[&str] = if sys::has_tcx() { &[GUARD_INGRESS, GUARD_EGRESS] } else { &[] };
+        let guards: &[&str] = if sys::has_tcx() { &GUARDS } else { &[] };
         for name in [ASK_XDP, ASK_INGRESS, ASK_EGRESS, CLOCK, INGRESS, EGRESS].iter().chain(guards) {
             load_program(&mut ebpf, name)?;
         }
@@ -107,7 +114,7 @@ impl Object {
             return Err(io::ErrorKind::NotFound.into());
         };
         let mut changed = Vec::new();
-        for (slot, direction) in [(0, Direction::Ingress), (1, Direction::Egress)] {
+        for (slot, direction) in (0..).zip([Direction::Ingress, Direction::Egress]) {
             let program = self.program_fd(policy_program(direction))?;
             if sys::object_at(array.fd(), slot).ok() != Some(sys::object_id(program)?) {
                 sys::put_object(array.fd(), slot, program)?;
@@ -187,10 +194,10 @@ impl Object {
             || self.copies.get(name).is_some_and(|copy| sys::object_id(copy).is_ok_and(|copy| copy == id))
     }
 
-    /// Loads a second copy of one of these programs, if one has none yet: verifying takes long, and whoever has to change its place is
-    /// in a hurry.
+    /// Loads a second copy of one of these programs, if one has none yet or the last try failed: verifying takes long, and whoever has to
+    /// change its place is in a hurry.
     pub(crate) fn load_a_copy(&mut self, mut names: impl Iterator<Item = &'static str>) -> io::Result<()> {
-        let without = names.find(|name| !self.copies.contains_key(name));
+        let without = names.find(|name| !self.copies.contains_key(name) || self.program_fd(name).is_err());
         without.map_or(Ok(()), |name| self.load_again(name))
     }
 
@@ -208,8 +215,10 @@ impl Object {
         let mut tags = Vec::new();
         for (name, program) in self.ebpf.programs() {
             let info = match program {
-                Program::Xdp(program) if program.fd().is_ok() => program.info(),
-                Program::SchedClassifier(program) if program.fd().is_ok() => program.info(),
+                Program::Xdp(program) if name == self.xdp || name == ASK_XDP => program.info(),
+                Program::SchedClassifier(program) if !GUARDS.contains(&name) || !self.guards.is_empty() => {
+                    program.info()
+                }
                 _ => continue,
             };
             tags.push((name.to_owned(), info.map_err(|error| with_sources(&error))?.tag()));
@@ -389,7 +398,7 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_guard", count(GUARD_MAP_ENTRIES)),
         ("hr_join", count(2 * policy::guard::JOIN_ENTRIES_MAX)),
         ("hr_spoof", count(SPOOF_MAP_ENTRIES)),
-        ("hr_vlan", 1_024),
+        ("hr_vlan", VLAN_MAP_ENTRIES),
         ("hr_flows4", sizes.flows),
         ("hr_flows6", sizes.flows),
         ("hr_fragments", sizes.fragments),
@@ -397,7 +406,7 @@ pub(crate) fn entries(placement: &Placement) -> Vec<(&'static str, u32)> {
         ("hr_events", RING_BYTES),
         ("hr_timeouts", 1),
         ("hr_probe", 1),
-        (HANDED_ON, 2),
+        (HANDED_ON, count(HOOKS)),
     ]
 }
 

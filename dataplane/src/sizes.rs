@@ -166,7 +166,7 @@ impl Placement {
         self.rules() * size_of::<Count>()
     }
 
-    /// Whether the counters of all processors and halves are one value.
+    /// Whether the counters of all processors and halves are one value. Where chunks lie apart the kernel may not take one so large.
     pub(crate) fn rules_inside(&self) -> bool {
         self.chunks_inside() && 2 * self.cpus() * self.rules_bytes() < ADDRESSED_BYTES_MAX
     }

@@ -78,16 +78,13 @@ impl LinkKind {
     pub(crate) const TCX_EGRESS: LinkKind = LinkKind::new(47, BEFORE);
 }
 
+/// The beginning of `union bpf_attr` for BPF_LINK_CREATE.
 #[repr(C)]
-#[derive(Default)]
 struct LinkCreate {
     prog_fd: u32,
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
-    relative_fd: u32,
-    pad: u32,
-    expected_revision: u64,
 }
 
 /// The first interface of every network namespace.
@@ -202,8 +199,7 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 /// Attaches a program to an interface.
 pub(crate) fn create_link(program: &impl AsFd, ifindex: u32, kind: LinkKind) -> io::Result<OwnedFd> {
     let LinkKind { attach_type, flags } = kind;
-    let mut attr =
-        LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags, ..LinkCreate::default() };
+    let mut attr = LinkCreate { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type, flags };
     owned(bpf(BPF_LINK_CREATE, &mut attr)?)
 }
 

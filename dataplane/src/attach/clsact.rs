@@ -16,7 +16,7 @@ use crate::{
     enforcer::Hook,
     error::AttachError,
     failpoint::failpoint,
-    object::{EGRESS, INGRESS, Object},
+    object::{Object, policy_program},
 };
 
 /// Priority and handle of our filters: fixed, so that they are found again after a restart. No priority comes before this one.
@@ -31,7 +31,7 @@ pub(super) fn attach(
     interface: &LocalInterface,
     direction: Direction,
 ) -> Result<bool, AttachError> {
-    let (name, kind) = of_direction(direction);
+    let (name, kind) = (policy_program(direction), kind_of(direction));
     let fail = |error: &dyn std::error::Error| fault(name, interface, "clsact", error);
     let program = object.tc_program(name);
     let there = SchedClassifierLink::attached(&interface.name, kind, PRIORITY, HANDLE, None);
@@ -63,7 +63,7 @@ fn add(
     direction: Direction,
     handle: TcHandle,
 ) -> Result<(), AttachError> {
-    let (name, kind) = of_direction(direction);
+    let (name, kind) = (policy_program(direction), kind_of(direction));
     let fail = |error: &dyn std::error::Error| fault(name, interface, "clsact", error);
     let program = object.tc_program(name);
     let options = TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, classid: None });
@@ -107,14 +107,14 @@ pub(super) fn detach(interface: &str, direction: Direction) {
 }
 
 fn remove(interface: &str, direction: Direction, handle: TcHandle) {
-    let (_, kind) = of_direction(direction);
+    let kind = kind_of(direction);
     // Detached when it is dropped.
     drop(SchedClassifierLink::attached(interface, kind, PRIORITY, handle, None));
 }
 
-fn of_direction(direction: Direction) -> (&'static str, TcAttachType) {
+fn kind_of(direction: Direction) -> TcAttachType {
     match direction {
-        Direction::Ingress => (INGRESS, TcAttachType::Ingress),
-        Direction::Egress => (EGRESS, TcAttachType::Egress),
+        Direction::Ingress => TcAttachType::Ingress,
+        Direction::Egress => TcAttachType::Egress,
     }
 }

@@ -18,10 +18,14 @@ impl Kernel {
         }
         self.check_pins(&mut statuses)
             .map_err(|error| HookError::Pins { path: self.pins.bpffs().to_owned(), message: error.to_string() })?;
+        let vlans = self.look_at_vlans();
         if let Err(error) = self.object.load_a_copy(self.attached.iter().filter_map(Attached::program_of_tcx)) {
             tracing::debug!(%error, "a copy to repair with could not be loaded; it is tried again");
         }
-        self.look_at_vlans()?;
+        // A repair is told once: what is wrong with the VLANs can be told at the next look.
+        if !statuses.iter().any(|status| matches!(status.state, HookState::Repaired)) {
+            vlans?;
+        }
         Ok(statuses)
     }
 

@@ -150,11 +150,11 @@ impl<W: Wire> Native<W> {
     pub fn set_guard(&mut self, guard: &Guard) -> io::Result<()> {
         let wanted = Wanted::of(guard).map_err(io::Error::other)?;
         GUARD.iter().try_for_each(|map| self.send(ASK_CLEAR, map, &[], &[]))?;
-        let bits = gate::words(wanted.guard.keys(), wanted.spoof.keys());
-        let bits: Vec<u8> = bits.iter().flat_map(|bits| bits.to_ne_bytes()).collect();
-        self.store("hr_gate", 0, 0, &bits)?;
+        let gates = gate::words(wanted.guard.keys(), wanted.spoof.keys());
+        let gates: Vec<u8> = gates.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        self.store("hr_gate", 0, 0, &gates)?;
         self.store("hr_gate", 0, JOIN_PORT_WORD * size_of::<u32>(), &u32::from(wanted.join_port).to_ne_bytes())?;
-        debug_assert!(bits.len() <= size_of::<Gate>());
+        debug_assert!(gates.len() <= size_of::<Gate>());
         wanted.guard.iter().try_for_each(|(key, value)| self.update("hr_guard", key, value))?;
         wanted.spoof.iter().try_for_each(|(key, value)| self.update("hr_spoof", key, value))?;
         self.joins = wanted.join.into_iter().collect();
