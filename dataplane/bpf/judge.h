@@ -100,7 +100,7 @@ static __always_inline u32 hr_judge_early(const struct hr_frame *f, const struct
     return p->frag == HR_FRAG_LATER ? hr_fragment_follow(p, f->hook, false) : HR_NONE;
 }
 
-/* A later fragment passes because its first one did, and is refused or observed by itself. */
+/* What passes of later fragments has one reason; what is refused, limited or observed has its own. */
 static __always_inline u32 hr_reason_of_later(u32 reason) {
     return reason < HR_DROP_FIRST && reason != HR_OBSERVED ? HR_FRAGMENT_FOLLOWS : reason;
 }

@@ -21,7 +21,7 @@ enum hr_reason {
     HR_PICKED_UP = 11,        /* mid-flow segment like an answer, whose reversed tuple is allowed */
     HR_KEPT = 12,             /* flow of a rule with `existingFlows: keep` */
     HR_QUOTED = 13,           /* ICMP error about a flow that may pass */
-    HR_FRAGMENT_FOLLOWS = 14, /* later fragment of a first fragment that passed */
+    HR_FRAGMENT_FOLLOWS = 14, /* later fragment of a first one that passed, and as such allowed by policy */
 
     HR_DROP_FIRST = 32,
     HR_DENIED = 32,            /* a direction denies */

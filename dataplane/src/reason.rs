@@ -52,7 +52,7 @@ reasons! {
     PickedUp = 11, "picked-up", "Mid-flow segment that looks like an answer and whose reversed tuple is allowed.";
     Kept = 12, "kept", "Flow of a rule with `existingFlows: keep`.";
     Quoted = 13, "quoted", "ICMP error about a flow that may pass.";
-    FragmentFollows = 14, "fragment-follows", "Later fragment of a first fragment that passed.";
+    FragmentFollows = 14, "fragment-follows", "Later fragment of a first fragment that passed, and as such allowed by policy.";
     Denied = 32, "denied", "A direction denies.";
     Tightened = 33, "tightened", "Established flow that the live revision no longer allows.";
     Spoofed = 34, "spoofed", "A member's address on an interface where it does not live.";

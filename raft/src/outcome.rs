@@ -45,7 +45,9 @@ pub enum Refusal {
         current: u64,
     },
     /// There is no such revision.
-    #[error("revision {revision} does not exist; the newest is {newest}")]
+    #[error(
+        "revision {revision} does not exist; the newest is {newest}; `hedgerow policy history` lists those that are kept"
+    )]
     UnknownRevision {
         /// What was asked for.
         revision: u64,
@@ -53,7 +55,10 @@ pub enum Refusal {
         newest: u64,
     },
     /// The revision is too old to be kept.
-    #[error("revision {revision} is no longer kept; the oldest that is kept is {oldest}")]
+    #[error(
+        "revision {revision} is no longer kept; the oldest that is kept is {oldest}; `hedgerow policy history` lists those that \
+         are kept"
+    )]
     CompactedRevision {
         /// What was asked for.
         revision: u64,
@@ -120,7 +125,7 @@ pub enum Refusal {
     /// What the guard was judged by is not so any more.
     #[error(
         "members, or the revision that is live or wanted, changed while it was judged whether the guard has room; nothing \
-         changed; ask again"
+         was written; try again"
     )]
     GuardMoved,
     /// There is a cluster already (G9).

@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// Looks a secret up by its id, or says why it opens nothing.
-pub(crate) type SecretLookup = Box<dyn Fn(SecretId) -> Found + Send + Sync>;
+pub(crate) type SecretLookup = Box<dyn Fn(SecretId) -> SecretAnswer + Send + Sync>;
 
 /// What a look-up is about to find.
-pub(crate) type Found = Pin<Box<dyn Future<Output = Result<Secret, Refusal>> + Send>>;
+pub(crate) type SecretAnswer = Pin<Box<dyn Future<Output = Result<Secret, Refusal>> + Send>>;
 
 /// One endpoint.
 pub(crate) struct Shared {

@@ -160,7 +160,7 @@ fn are_judged(scene: &Scene) {
         send_many(stranger, at(other, PORT + 1), at(own, PORT), SENT);
         send_many(machine, at(own, PORT + 1), at(other, PORT), SENT);
     }
-    let wanted = before.map(|count| count + (2 * SENT) as u64);
+    let wanted = before.map(|count| count + (BALANCER.vip().len() * SENT) as u64);
     wait::until("what was sent to be counted", COUNTED_SECONDS_MAX, || {
         let now = [denied("ingress"), denied("egress")];
         if now == wanted { Ok(()) } else { Err(format!("{now:?} of {wanted:?} at ingress and egress")) }

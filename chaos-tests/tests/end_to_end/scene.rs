@@ -16,7 +16,7 @@ pub(crate) const TOLD_SECONDS_MAX: Duration = Duration::from_secs(10);
 /// The addresses of the first load balancer, and of the client that the policies of the demonstration keep out.
 pub(crate) const BALANCER: Addresses = Addresses::of(1);
 pub(crate) const STRANGER: Addresses = Addresses::of(202);
-/// The first load balancer's own addresses, as a segment.
+/// The first load balancer's own addresses, as a segment, before another document.
 pub(crate) const SELF: &str = r#"
 apiVersion: hedgerow/v1
 kind: Segment

@@ -94,7 +94,7 @@ impl Inspector {
 fn note(now: &mut Enforcement, hooks: Vec<HookStatus>) -> bool {
     let mut changed = now.hooks != hooks;
     for hook in hooks.iter().filter(|hook| hook.state == HookState::Repaired) {
-        warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program, put another before it or removed its pins; put right");
+        warn!(interface = hook.interface, hook = %hook.hook, "someone had detached our program, put another before it, removed its pins or taken the policy's from behind the guard's; put right");
         *now.repaired.entry(hook.hook).or_default() += 1;
         changed = true;
     }

@@ -78,7 +78,11 @@ fn gauges(of: &MetricsSnapshot) -> [Gauge; 20] {
 fn counters(of: &MetricsSnapshot) -> [(&'static str, &'static str, u64); 5] {
     let flows = &of.flow_events;
     [
-        ("hooks_repaired", "Foreign detaches that were repaired", of.hooks_repaired),
+        (
+            "hooks_repaired",
+            "Hooks repaired after somebody had detached, shadowed, unpinned or emptied something",
+            of.hooks_repaired,
+        ),
         ("flow_events_taken", "Flow events taken from the data path", flows.taken),
         ("flow_events_lost", "Flow events that the data path could not tell", flows.lost),
         ("flow_events_sampled_out", "Flow events left out by logSampling", flows.sampled_out),

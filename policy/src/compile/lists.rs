@@ -3,6 +3,13 @@
 
 use super::intern::number;
 
+/// Each of these once, ascending.
+pub(super) fn ascending(mut list: Vec<u32>) -> Vec<u32> {
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
 /// Lists by number, one behind the other.
 #[derive(Debug)]
 pub(super) struct Lists<T> {

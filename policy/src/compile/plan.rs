@@ -6,7 +6,7 @@ use super::{
     groups::{Groups, Peers},
     kinds::Kinds,
     limits::{CompileError, CompileLimits},
-    lists::Lists,
+    lists::{Lists, ascending},
     pairs::Pairs,
     ports::PortAtoms,
     rules::RuleTable,
@@ -201,8 +201,5 @@ impl Walk<'_> {
 
 /// Everything in any of these lists, ascending, once.
 fn union<'a>(lists: impl Iterator<Item = &'a [u32]>) -> Vec<u32> {
-    let mut all: Vec<u32> = lists.flatten().copied().collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+    ascending(lists.flatten().copied().collect())
 }

@@ -7,7 +7,7 @@
 use super::{
     intern::{Interner, WordMap, number},
     limits::CompileError,
-    lists::Lists,
+    lists::{Lists, ascending},
 };
 use crate::{
     image::{PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_ENTRIES, PORT_OTHERS},
@@ -50,9 +50,8 @@ impl PortAtoms {
     }
 
     /// The number of a set of at least one atom.
-    pub(super) fn set(&mut self, mut atoms: Vec<u32>) -> u32 {
-        atoms.sort_unstable();
-        atoms.dedup();
+    pub(super) fn set(&mut self, atoms: Vec<u32>) -> u32 {
+        let atoms = ascending(atoms);
         atoms.iter().for_each(|&atom| self.uses[atom as usize] += 1);
         self.sets.id(&atoms)
     }
@@ -63,9 +62,7 @@ impl PortAtoms {
             [one] => *one,
             _ if sets.contains(&Self::ANY_SET) => Self::ANY_SET,
             _ => {
-                let mut atoms: Vec<u32> = sets.iter().flat_map(|&set| self.sets.list(set)).copied().collect();
-                atoms.sort_unstable();
-                atoms.dedup();
+                let atoms = ascending(sets.iter().flat_map(|&set| self.sets.list(set)).copied().collect());
                 self.sets.id(&atoms)
             }
         }
@@ -114,13 +111,6 @@ impl PortClasses {
         let words = intervals.words(&class_of, &group_of);
         Ok(PortClasses { words, classes, groups, group_of, classes_of, groups_of })
     }
-}
-
-/// Each of these once, ascending.
-fn ascending(mut list: Vec<u32>) -> Vec<u32> {
-    list.sort_unstable();
-    list.dedup();
-    list
 }
 
 /// The most classes that an atom may have and still be narrow: where cells and base rows together cost least.

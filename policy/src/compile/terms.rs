@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     intern::{Interner, WordMap, number},
-    lists::Lists,
+    lists::{Lists, ascending},
     ports::PortAtoms,
     rules::RuleTable,
 };
@@ -182,10 +182,7 @@ impl Part {
             Side::Ingress => targets.extend(named),
             Side::Egress => mentions.extend(named),
         }
-        for list in [&mut mentions, &mut targets] {
-            list.sort_unstable();
-            list.dedup();
-        }
+        let [mentions, targets] = [mentions, targets].map(ascending);
         PartPolicy { index, subject, first, peers, services, excepts, targets, mentions }
     }
 

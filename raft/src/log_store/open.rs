@@ -64,7 +64,10 @@ pub(crate) enum OpenError {
         found: String,
     },
     /// It was written by another version.
-    #[error("{} has layout {found}, this version reads layout {LAYOUT_NUMBER}", path.display())]
+    #[error(
+        "{} has layout {found}, this version reads layout {LAYOUT_NUMBER}; nothing was changed: start the version that wrote it, \
+         or set the state directory aside and let the node join anew", path.display()
+    )]
     Layout {
         /// The file.
         path: PathBuf,

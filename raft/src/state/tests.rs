@@ -31,17 +31,17 @@ impl Tester {
     }
 
     fn request(&mut self, request_id: u128, command: Command) -> Response {
-        self.index += 1;
-        let proposal = Proposal { request_id, actor: "alice".to_owned(), guard_basis: None, command };
-        let stamped = Stamped { proposal, at_ms: self.at_ms };
-        self.state.apply(&stamped, LogId { term: 1, index: self.index })
+        self.propose(request_id, None, command)
     }
 
     /// What was judged by this basis of the guard.
     fn judged(&mut self, guard_basis: Digest, command: Command) -> Response {
+        self.propose(u128::from(self.index) + 1, Some(guard_basis), command)
+    }
+
+    fn propose(&mut self, request_id: u128, guard_basis: Option<Digest>, command: Command) -> Response {
         self.index += 1;
-        let request_id = u128::from(self.index);
-        let proposal = Proposal { request_id, actor: "alice".to_owned(), guard_basis: Some(guard_basis), command };
+        let proposal = Proposal { request_id, actor: "alice".to_owned(), guard_basis, command };
         let stamped = Stamped { proposal, at_ms: self.at_ms };
         self.state.apply(&stamped, LogId { term: 1, index: self.index })
     }

@@ -2,6 +2,8 @@
 
 use std::{future::ready, net::SocketAddr, sync::Arc};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     rogue::{Rogue, alone, frames},
     *,
@@ -147,12 +149,13 @@ async fn a_lookup_may_wait() {
     let slow = token(&authority, member.local_addr());
     let quick = JoinToken { id: [4; 16], ..slow.clone() };
     let (id, hash) = (SecretId(slow.id), slow.secret_hash());
-    let told = tokio_util::sync::CancellationToken::new();
-    let tell = told.clone();
+    let (told, begun) = (CancellationToken::new(), CancellationToken::new());
+    let (tell, has_begun) = (told.clone(), begun.clone());
     member.set_form_secrets(move |asked| {
-        let told = told.clone();
+        let (told, begun) = (told.clone(), begun.clone());
         async move {
             if asked == id {
+                begun.cancel();
                 told.cancelled().await;
             }
             Ok(Secret::from_hash(asked, hash))
@@ -163,6 +166,10 @@ async fn a_lookup_may_wait() {
     tokio::pin!(waiting);
     let (other, _other_inbox) = testing::stranger();
     let quick_secret = quick.secret();
+    tokio::select! {
+        _ = &mut waiting => panic!("nobody has said yet whether the secret is good"),
+        () = within(has_begun.cancelled()) => {}
+    }
     tokio::select! {
         _ = &mut waiting => panic!("nobody has said yet whether the secret is good"),
         served = within(other.dial_form(to, &quick_secret, Some(quick.ca))) => drop(served.unwrap()),
