@@ -21,6 +21,7 @@
 #include "structs.h"
 #include "settings.h"
 #include "maps.h"
+#include "frame.h"
 #include "packet.h"
 #include "parse.h"
 #include "guard.h"
@@ -235,7 +236,7 @@ int hr_parse_classify(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_found found = {};
-    struct hr_half half = hr_half_of(hr_generation());
+    struct hr_half half = hr_half_of(hr_live_word());
 
     if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;

@@ -36,6 +36,10 @@ struct hr_found {
 /* That element. */
 #define HR_ELEMENT(image, table, index, bytes) ((u32 *)HR_BEHIND(image, HR_OFFSET(table, index, bytes)))
 
+/* The element at a place: so many bytes from where its table begins. */
+#define HR_AT(image, table, place)                                                                                     \
+    ((u32 *)HR_BEHIND(image, HR_TABLE_OFFSET(HR_##table##_AT, HR_CUT(place, HR_##table##_MASK))))
+
 /* The trie entry of a byte in a chunk. */
 static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk, u32 byte) {
     struct hr_chunk *found;
@@ -48,8 +52,13 @@ static __always_inline u32 hr_chunk_entry(const struct hr_half *half, u32 chunk,
     return found ? found->entry[byte & 255] : HR_INDEX_NONE;
 }
 
-static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr) {
-    u32 entry = *(u32 *)HR_BEHIND(half->image, (u32)((addr >> 16) * 4));
+/* The entry of the root for the first 16 bits of an address, as they lie in a packet. */
+static __always_inline u32 hr_root4(const struct hr_half *half, u16 wire) {
+    return *(u32 *)HR_BEHIND(half->image, (u32)wire * 4);
+}
+
+/* The place of the class, from an entry of the root on. */
+static __always_inline u32 hr_below4(const struct hr_half *half, u32 entry, u32 addr) {
     u32 rest = addr << 16;
     int i;
 
@@ -70,10 +79,26 @@ static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr) {
             entry = skip[6];
         } else {
             entry = skip[5];
-            rest = bits < 32 ? addr << (bits & 31) : 0;
+            if (HR_LIKELY(!(entry & HR_ENTRY_BRANCH)))
+                return entry;
+            /* Nothing is below 32 bits. */
+            rest = addr << (bits & 31);
         }
     }
     return entry & HR_ENTRY_BRANCH ? HR_INDEX_NONE : entry;
+}
+
+static __always_inline u32 hr_class4(const struct hr_half *half, u32 addr) {
+    return hr_below4(half, hr_root4(half, bpf_htons(addr >> 16)), addr);
+}
+
+/* The same for an address as it lies in a packet, which is read again only if the root does not say it all. */
+static __always_inline u32 hr_class4_wire(const struct hr_half *half, const void *wire) {
+    u32 entry = hr_root4(half, *(const volatile u16 *)wire);
+
+    if (HR_LIKELY(!(entry & HR_ENTRY_BRANCH)))
+        return entry;
+    return hr_below4(half, entry, bpf_ntohl(*(const volatile u32 *)wire));
 }
 
 static __always_inline struct hr_half hr_half_of(u32 generation) {
@@ -143,7 +168,7 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port) {
 #define HR_EXCEPTION(image, table, cells, column)                                                                      \
     ({                                                                                                                 \
         u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                              \
-        if (hr_owner != HR_INDEX_NONE) {                                                                               \
+        if (HR_UNLIKELY(hr_owner != HR_INDEX_NONE)) {                                                                               \
             u32 *hr_cell = HR_ELEMENT(image, table, hr_owner + (column), 8);                                           \
             if (hr_cell[0] == hr_owner)                                                                                \
                 hr_value = hr_cell[1];                                                                                 \
@@ -198,21 +223,21 @@ static __always_inline u32 hr_port_word(u32 *image, const struct hr_port *port) 
 static __always_inline u32 *hr_layer(u32 *image, const u32 *subject, const u32 *peer, const struct hr_port *at) {
     u32 index = subject[0], port, *pair;
 
-    if (index & HR_VERDICT_ONLY)
-        return HR_ELEMENT(image, VERDICTS, index, 16);
+    if (HR_LIKELY(index & HR_VERDICT_ONLY))
+        return HR_AT(image, VERDICTS, index);
     index = HR_EXCEPTION(image, CELLS, subject[1], peer[2]);
     if (index == HR_INDEX_NONE)
         index = *HR_ELEMENT(image, BASE, subject[0] + peer[3], 4);
-    if (index & HR_VERDICT_ONLY)
-        return HR_ELEMENT(image, VERDICTS, index, 16);
-    pair = HR_ELEMENT(image, PAIRS, index, 16);
+    if (HR_LIKELY(index & HR_VERDICT_ONLY))
+        return HR_AT(image, VERDICTS, index);
+    pair = HR_AT(image, PAIRS, index);
     port = hr_port_word(image, at);
     index = HR_EXCEPTION(image, VCELLS, pair[0], port & 0xffff);
     if (index == HR_INDEX_NONE)
         index = HR_EXCEPTION(image, VCELLS, pair[1], port & 0xffff);
     if (index == HR_INDEX_NONE)
         index = *HR_ELEMENT(image, VBASE, pair[2] + (port >> 16), 4);
-    return HR_ELEMENT(image, VERDICTS, index, 16);
+    return HR_AT(image, VERDICTS, index);
 }
 
 /* A verdict that decides everything. */
@@ -246,7 +271,7 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
                                           struct hr_side *side) {
     u32 *verdict, done = 0;
 
-    if (subject[0] != HR_INDEX_NONE) {
+    if (HR_UNLIKELY(subject[0] != HR_INDEX_NONE)) {
         verdict = hr_layer(image, subject, peer, port);
         done = verdict[0] & HR_FLAGS_DECIDED;
         if (done == HR_FLAGS_DECIDED) {
@@ -254,7 +279,7 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
             return;
         }
     }
-    if (!done) {
+    if (HR_LIKELY(!done)) {
         hr_settle(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port));
         return;
     }
@@ -263,25 +288,21 @@ static __always_inline void hr_judge_side(u32 *image, const u32 *subject, const 
     hr_settle_rest(side, hr_layer(image, subject + HR_PART_WORDS, peer + HR_PART_WORDS, port), done);
 }
 
-/* The rows of the classes of both ends. */
+/* What both ends are, by their classes. */
 struct hr_ends {
     u32 *src, *dst;
 };
 
 static __always_inline struct hr_ends hr_ends_of_classes(const struct hr_half *half, u32 src, u32 dst) {
     return (struct hr_ends){
-        .src = HR_ELEMENT(half->image, CLASSES, src, HR_CLASS_WORDS * 4),
-        .dst = HR_ELEMENT(half->image, CLASSES, dst, HR_CLASS_WORDS * 4),
+        .src = HR_AT(half->image, CLASSES, src),
+        .dst = HR_AT(half->image, CLASSES, dst),
     };
-}
-
-static __always_inline struct hr_ends hr_ends_of4(const struct hr_half *half, u32 src, u32 dst) {
-    return hr_ends_of_classes(half, hr_class4(half, src), hr_class4(half, dst));
 }
 
 static __always_inline struct hr_ends hr_ends_of(const struct hr_half *half, const struct hr_packet *p) {
     if (!p->v6)
-        return hr_ends_of4(half, p->src_lo, p->dst_lo);
+        return hr_ends_of_classes(half, hr_class4(half, p->src_lo), hr_class4(half, p->dst_lo));
     return hr_ends_of_classes(half, hr_class6(half->slot, p->src_hi, p->src_lo),
                               hr_class6(half->slot, p->dst_hi, p->dst_lo));
 }

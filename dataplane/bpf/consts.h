@@ -30,10 +30,10 @@
 #define HR_TCP_SYN 0x02
 #define HR_TCP_RST 0x04
 #define HR_TCP_ACK 0x10
-/* The flags that are judged, and a bit for each set of them that can be: one of SYN, RST and ACK, and no FIN or RST
- * beside SYN. */
+/* The flags that are judged, and a bit for each set of them that can be, the sign for the empty one: one of SYN, RST and
+ * ACK, and no FIN or RST beside SYN. */
 #define HR_TCP_JUDGED (HR_TCP_FIN | HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)
-#define HR_TCP_SOUND 0x00370034u
+#define HR_TCP_SOUND 0x2c00ec00u
 
 /* Where ephemeral ports begin: those of clients (the first of Linux's net.ipv4.ip_local_port_range). */
 #define HR_EPHEMERAL_PORT_FIRST 32768
@@ -72,7 +72,8 @@
 #define HR_PORT_BLOCK 65536
 #define HR_PORT_BLOCKS 5
 
-#define HR_FLAG_ALLOW 1
+/* The sign: it is asked most often. */
+#define HR_FLAG_ALLOW 0x80000000u
 #define HR_FLAG_LOG 2
 #define HR_FLAG_KEEP 4
 #define HR_FLAG_CUT 8
@@ -85,8 +86,6 @@
 #define HR_FLAGS_ENFORCED (HR_FLAG_ALLOW | HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_CUT | HR_FLAG_DECIDED | HR_FLAG_LIMIT)
 #define HR_FLAGS_TRIAL (HR_FLAG_TRIAL_ALLOW | HR_FLAG_TRIAL_LOG | HR_FLAG_TRIAL_DECIDED | HR_FLAG_TRIAL_LIMIT)
 #define HR_FLAGS_DECIDED (HR_FLAG_DECIDED | HR_FLAG_TRIAL_DECIDED)
-/* Not in the tables: an index was out of range. */
-#define HR_FLAG_BROKEN 0x80000000u
 /* A verdict's word of limits has that of the enforced rule in its low half, that of the trial's in its high one. */
 #define HR_LIMIT_TRIAL_SHIFT 16
 #define HR_LIMIT_BYTES 64
@@ -104,5 +103,9 @@
 
 /* State is timed in ticks of 64 jiffies, so that 32 bits last for years. */
 #define HR_TICK_SHIFT 6
+
+/* Which way most packets go: the compiler lays it out without jumps. */
+#define HR_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define HR_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 #endif

@@ -30,6 +30,7 @@ static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_co
 static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u32 slot, const struct hr_found *found) {
     u32 key = HR_CUT(cpu, HR_CPUS_MASK) * 2;
     struct hr_count *rules;
+    u32 known;
 
     /* Keeps the compiler from an or in place of the sum, of which Linux 6.1 knows no bound. */
     barrier_var(key);
@@ -37,7 +38,8 @@ static __always_inline void hr_count_rules(const struct hr_frame *f, u32 cpu, u3
     if (HR_SET(HR_RULES_INSIDE)) {
         rules = HR_BEHIND(HR_VALUE(HR_RULES), HR_TIMES(key, HR_RULES_BYTES));
     } else {
-        rules = bpf_map_lookup_elem(&hr_rules, &key);
+        known = key;
+        rules = bpf_map_lookup_elem(&hr_rules, &known);
         if (!rules)
             return;
     }

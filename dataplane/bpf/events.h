@@ -1,33 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Flow events: what is refused, what passes only because a policy observes, and what a rule wants logged. Telling never
- * blocks; a CPU tells so many in a tick, and what is lost is counted.
+ * blocks; a CPU tells as many as userspace grants it, and what is lost is counted.
  */
 #ifndef HR_EVENTS_H
 #define HR_EVENTS_H
 
-/* A tick is about a quarter of a second. */
-#define HR_EVENTS_PER_TICK_MAX 256
-
 static __always_inline bool hr_may_tell(struct hr_cpu *cpu) {
-    u32 tick = hr_tick();
-
-    if (cpu->tick != tick) {
-        cpu->tick = tick;
-        cpu->told = 0;
-    }
-    if (cpu->told >= HR_EVENTS_PER_TICK_MAX)
+    if (!cpu->may_tell)
         return false;
-    if (++cpu->told == HR_EVENTS_PER_TICK_MAX)
-        cpu->silent = tick;
-    return true;
-}
-
-/* Whether an event would be lost; then it is counted as such. */
-static __always_inline bool hr_told_enough(struct hr_cpu *cpu, u32 tick) {
-    if (cpu->silent != tick)
-        return false;
-    cpu->lost++;
+    cpu->may_tell--;
     return true;
 }
 

@@ -28,9 +28,9 @@ static __always_inline u32 hr_far_byte(u32 fold) {
     return (fold * 0x9e3779b1U) >> (32 - HR_FAR_SHIFT);
 }
 
-/* An address in 32 bits: that of IPv4 is itself. */
+/* An address in 32 bits: that of IPv4 is itself, as it lies in a packet. */
 static __always_inline u32 hr_fold(u64 hi, u64 lo) {
-    return (u32)lo ^ (u32)(lo >> 32 ^ HR_MAPPED >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU;
+    return bpf_htonl((u32)lo ^ (u32)(lo >> 32 ^ HR_MAPPED >> 32) ^ (u32)(hi ^ hi >> 32) * 0x85ebca6bU);
 }
 
 /* The device to which a tagged packet belongs: a VLAN on the device that saw it, if that is one that is known. */

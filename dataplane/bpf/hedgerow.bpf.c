@@ -18,6 +18,7 @@
 #include "structs.h"
 #include "settings.h"
 #include "maps.h"
+#include "frame.h"
 #include "packet.h"
 #include "parse.h"
 #include "guard.h"
@@ -34,116 +35,64 @@
 /* Bytes of a packet that must be linear to be judged; longer chains of headers are pulled up to this. */
 #define HR_LINEAR 192
 
-static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx, bool frags) {
-    f->data = hr_pointer(ctx->data);
-    f->end = hr_pointer(ctx->data_end);
-    f->ctx = ctx;
-    f->lazy = frags;
-    f->came_in = 0;
-    f->vid = 0;
-    f->hook = HR_INGRESS;
-}
-
-/* What is counted of it; apart, for the straight line counts at its end and needs the registers until then. */
-static __always_inline void hr_size_xdp(struct hr_frame *f, struct xdp_md *ctx) {
-    f->len = hr_pointer(*(volatile __typeof__(ctx->data_end) *)&ctx->data_end) - f->data;
-    f->packets = 1;
-}
-
 static __always_inline void hr_linear(struct __sk_buff *skb) {
     if (skb->data_end - skb->data < HR_LINEAR && skb->len > skb->data_end - skb->data)
         bpf_skb_pull_data(skb, skb->len < HR_LINEAR ? skb->len : HR_LINEAR);
-}
-
-static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
-    f->data = hr_pointer(skb->data);
-    f->end = hr_pointer(skb->data_end);
-    f->ctx = skb;
-    f->lazy = 0;
-    f->came_in = hook == HR_EGRESS ? skb->ingress_ifindex : 0;
-    f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
-    f->hook = hook;
-}
-
-static __always_inline void hr_size_skb(struct hr_frame *f, struct __sk_buff *skb) {
-    f->len = skb->len;
-    f->packets = skb->gso_segs ? skb->gso_segs : 1;
 }
 
 /*
  * The straight line alone is in the programs, so that it has the registers to itself. What looks closer is a function
  * that the verifier goes through once.
  */
-static __always_inline int hr_look_closer_xdp(struct xdp_md *ctx, u32 generation, bool frags) {
+static __always_inline int hr_look_closer_xdp(struct xdp_md *ctx, __s64 live, bool frags) {
     struct hr_frame f = {.ifindex = ctx->ingress_ifindex};
 
     hr_frame_xdp(&f, ctx, frags);
-    hr_size_xdp(&f, ctx);
-    return hr_judge(&f, generation);
+    hr_size(&f, true);
+    return hr_judge(&f, live);
 }
 
-__noinline int hr_closer_xdp(struct xdp_md *ctx, u32 generation) {
-    return hr_look_closer_xdp(ctx, generation, false);
+__noinline int hr_closer_xdp(struct xdp_md *ctx, __s64 live) {
+    return hr_look_closer_xdp(ctx, live, false);
 }
 
-__noinline int hr_closer_xdp_frags(struct xdp_md *ctx, u32 generation) {
-    return hr_look_closer_xdp(ctx, generation, true);
+__noinline int hr_closer_xdp_frags(struct xdp_md *ctx, __s64 live) {
+    return hr_look_closer_xdp(ctx, live, true);
 }
 
-static __always_inline u32 hr_plain_xdp(struct xdp_md *ctx, u32 generation) {
-    struct hr_plain plain = {};
+static __always_inline u32 hr_plain_xdp(struct xdp_md *ctx, __s64 live) {
     struct hr_frame f = {};
-    u32 reason;
 
     hr_frame_xdp(&f, ctx, false);
-    if (!hr_plainly_found(&f, generation, &plain))
-        return HR_NONE;
-    /* A flood is dropped here: the reason is known where it is counted. */
-    if (hr_plainly_refused(&f, &plain)) {
-        hr_size_xdp(&f, ctx);
-        return hr_plainly_done(&f, generation, &plain.found, HR_DENIED) ? HR_DENIED : HR_NONE;
-    }
-    reason = hr_plain_reason(&f, generation, &plain);
-    if (!reason)
-        return HR_NONE;
-    hr_size_xdp(&f, ctx);
-    return hr_plainly_done(&f, generation, &plain.found, reason) ? reason : HR_NONE;
+    return hr_plainly_judge(&f, live, true);
 }
 
 static __always_inline int hr_xdp_action(u32 reason) {
     return reason < HR_DROP_FIRST ? XDP_PASS : XDP_DROP;
 }
 
-static __always_inline int hr_look_closer_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
+static __always_inline int hr_look_closer_skb(struct __sk_buff *skb, __s64 live, u8 hook) {
     struct hr_frame f = {.ifindex = skb->ifindex};
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
-    hr_size_skb(&f, skb);
-    return hr_judge(&f, generation);
+    hr_size(&f, false);
+    return hr_judge(&f, live);
 }
 
-__noinline int hr_closer_ingress(struct __sk_buff *skb, u32 generation) {
-    return hr_look_closer_skb(skb, generation, HR_INGRESS);
+__noinline int hr_closer_ingress(struct __sk_buff *skb, __s64 live) {
+    return hr_look_closer_skb(skb, live, HR_INGRESS);
 }
 
-__noinline int hr_closer_egress(struct __sk_buff *skb, u32 generation) {
-    return hr_look_closer_skb(skb, generation, HR_EGRESS);
+__noinline int hr_closer_egress(struct __sk_buff *skb, __s64 live) {
+    return hr_look_closer_skb(skb, live, HR_EGRESS);
 }
 
-static __always_inline u32 hr_plain_skb(struct __sk_buff *skb, u32 generation, u8 hook) {
-    struct hr_plain plain = {};
+static __always_inline u32 hr_plain_skb(struct __sk_buff *skb, __s64 live, u8 hook) {
     struct hr_frame f = {};
-    u32 reason;
 
     hr_frame_skb(&f, skb, hook);
-    if (!hr_plainly_found(&f, generation, &plain))
-        return HR_NONE;
-    reason = hr_plainly_refused(&f, &plain) ? HR_DENIED : hr_plain_reason(&f, generation, &plain);
-    if (!reason)
-        return HR_NONE;
-    hr_size_skb(&f, skb);
-    return hr_plainly_done(&f, generation, &plain.found, reason) ? reason : HR_NONE;
+    return hr_plainly_judge(&f, live, false);
 }
 
 /* TC_ACT_UNSPEC, the same as TCX_NEXT: other programs may still have their say. */
@@ -153,31 +102,35 @@ static __always_inline int hr_skb_action(u32 reason) {
 
 SEC("xdp")
 int hr_xdp(struct xdp_md *ctx) {
-    u32 generation = hr_generation(), reason = hr_plain_xdp(ctx, generation);
+    __s64 live = hr_live_word();
+    u32 reason = hr_plain_xdp(ctx, live);
 
-    return hr_xdp_action(reason ? reason : hr_closer_xdp(ctx, generation));
+    return hr_xdp_action(reason ? reason : hr_closer_xdp(ctx, live));
 }
 
 /* For kernels that know multi-buffer frames (5.18): any MTU. */
 SEC("xdp.frags")
 int hr_xdp_frags(struct xdp_md *ctx) {
-    u32 generation = hr_generation(), reason = hr_plain_xdp(ctx, generation);
+    __s64 live = hr_live_word();
+    u32 reason = hr_plain_xdp(ctx, live);
 
-    return hr_xdp_action(reason ? reason : hr_closer_xdp_frags(ctx, generation));
+    return hr_xdp_action(reason ? reason : hr_closer_xdp_frags(ctx, live));
 }
 
 SEC("classifier")
 int hr_ingress(struct __sk_buff *skb) {
-    u32 generation = hr_generation(), reason = hr_plain_skb(skb, generation, HR_INGRESS);
+    __s64 live = hr_live_word();
+    u32 reason = hr_plain_skb(skb, live, HR_INGRESS);
 
-    return hr_skb_action(reason ? reason : hr_closer_ingress(skb, generation));
+    return hr_skb_action(reason ? reason : hr_closer_ingress(skb, live));
 }
 
 SEC("classifier")
 int hr_egress(struct __sk_buff *skb) {
-    u32 generation = hr_generation(), reason = hr_plain_skb(skb, generation, HR_EGRESS);
+    __s64 live = hr_live_word();
+    u32 reason = hr_plain_skb(skb, live, HR_EGRESS);
 
-    return hr_skb_action(reason ? reason : hr_closer_egress(skb, generation));
+    return hr_skb_action(reason ? reason : hr_closer_egress(skb, live));
 }
 
 static __always_inline int hr_guard_look_closer(struct __sk_buff *skb, u8 hook) {
@@ -187,7 +140,7 @@ static __always_inline int hr_guard_look_closer(struct __sk_buff *skb, u8 hook) 
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
-    hr_size_skb(&f, skb);
+    hr_size(&f, false);
     p.vid = f.vid;
     if (!hr_parse(&p, &f))
         return TC_ACT_UNSPEC;
@@ -240,7 +193,7 @@ __noinline int hr_asked_xdp(struct xdp_md *ctx) {
     struct hr_frame f = {.probe = 1};
 
     hr_frame_xdp(&f, ctx, false);
-    hr_size_xdp(&f, ctx);
+    hr_size(&f, true);
     return hr_ask_closely(&f);
 }
 
@@ -259,7 +212,7 @@ static __always_inline int hr_asked_skb(struct __sk_buff *skb, u8 hook) {
 
     hr_linear(skb);
     hr_frame_skb(&f, skb, hook);
-    hr_size_skb(&f, skb);
+    hr_size(&f, false);
     return hr_ask_closely(&f);
 }
 

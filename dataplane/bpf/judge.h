@@ -61,8 +61,6 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, struct hr_way 
 
     /* Called and not inlined: the verifier goes through it once. */
     hr_classify(way->generation, p, false, found);
-    if (hr_either(found, HR_FLAG_BROKEN))
-        return HR_BROKEN_TABLE;
     if (!f->probe && hr_either(found, HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT))
         limits = hr_ask_limits(way, p, found, f->packets, f->came_in);
     if (limits == HR_RATE_LIMITED)
@@ -131,18 +129,16 @@ static __always_inline u32 hr_judge_closely(struct hr_frame *f, u32 generation, 
     return reason;
 }
 
-/* The generation that a packet sees (G6): the word is read once. 0 also where everything passes by order. */
-static __always_inline u32 hr_generation(void) {
-    struct hr_live *live = HR_VALUE(HR_LIVE);
-
-    return live->disarmed ? 0 : *(volatile u32 *)&live->generation;
+/* struct hr_live in one word, which is read once (G6): its low half is the generation; below 0 everything passes by
+ * order. */
+static __always_inline __s64 hr_live_word(void) {
+    return *(volatile __s64 *)HR_VALUE(HR_LIVE);
 }
 
 /* Everything but the straight line of plain.h. */
-static __always_inline u32 hr_judge(struct hr_frame *f, u32 generation) {
-    struct hr_live *live = HR_VALUE(HR_LIVE);
+static __always_inline u32 hr_judge(struct hr_frame *f, __s64 live) {
     struct hr_case c;
-    u32 reason = !generation && live->disarmed ? HR_DISARMED : hr_judge_closely(f, generation, &c);
+    u32 reason = live < 0 ? HR_DISARMED : hr_judge_closely(f, live, &c);
 
     hr_count_reason(f, hr_this_cpu(), reason);
     return reason;
@@ -159,7 +155,6 @@ static __always_inline u32 hr_answer(struct hr_probe *probe, const struct hr_fou
     probe->reason = reason;
     probe->in_rule = found->in.rule;
     probe->out_rule = found->out.rule;
-    probe->flags = found->in.flags << 16 | found->out.flags;
     return reason;
 }
 

@@ -7,19 +7,6 @@
 #define HR_FRAG_FIRST 1
 #define HR_FRAG_LATER 2
 
-struct hr_frame {
-    void *data, *end;
-    void *ctx;
-    u64 len; /* of the whole frame, also what is not linear; but see `lazy` */
-    u32 ifindex;
-    u32 packets; /* segments of a large one */
-    u32 came_in; /* the interface through which a leaving packet came; 0: sent from here, or arriving */
-    u16 vid;     /* tag that the kernel has taken off */
-    u8 hook;
-    u8 probe; /* leaves nothing behind */
-    u8 lazy;  /* `len` is of the first buffer only: the helper that knows better costs as much as all of parsing */
-};
-
 struct hr_packet {
     u64 src_hi, src_lo;
     u64 dst_hi, dst_lo;
@@ -43,13 +30,6 @@ struct hr_packet {
     u8 question; /* ICMP type of the question this one is or answers; 0: neither */
     u8 problem;  /* reason to drop, should nothing before have let it pass */
 };
-
-/* A packet pointer out of a context. The barrier keeps the compiler from taking it for the 32-bit number that the
- * header says it is. */
-static __always_inline void *hr_pointer(u64 word) {
-    barrier_var(word);
-    return (void *)word;
-}
 
 /* Bytes from `at` on, or NULL if the frame ends before `size` of them. The mask is written out, for the compiler knows
  * that `at` is small and would drop it; the verifier of Linux 6.1 forgets that on branches that are never taken. */

@@ -33,7 +33,7 @@ static __always_inline void hr_icmp_pair(struct hr_packet *p, u8 type) {
 }
 
 static __always_inline bool hr_sound_flags(u8 flags) {
-    return HR_TCP_SOUND >> (flags & HR_TCP_JUDGED) & 1;
+    return (__s32)(HR_TCP_SOUND << (flags & HR_TCP_JUDGED)) < 0;
 }
 
 /* What is judged of a TCP header beside its ports. */

@@ -10,8 +10,6 @@
 /* The type of the frame, version and header length: IPv4 with a header of five words. */
 #define HR_PLAIN_IP4 bpf_htonl(HR_ETH_IP4 << 16 | 0x4500)
 #define HR_PLAIN_IP4_MASK bpf_htonl(0xffffff00)
-/* In the third word of the header: an offset, or more to follow. */
-#define HR_PLAIN_FRAGMENT bpf_htonl(0x3fff0000)
 
 /* What must be kept, told or charged is for judge.h. */
 #define HR_FLAGS_NOT_PLAIN (HR_FLAG_LOG | HR_FLAG_KEEP | HR_FLAG_LIMIT | HR_FLAG_TRIAL_LIMIT)
@@ -34,14 +32,20 @@ static __always_inline u8 hr_plain_flags(const struct hr_frame *f) {
     return ((const volatile u8 *)hr_plain_transport(f))[13];
 }
 
-/* Whether it is IPv4 without tags, options or fragments, and the frame long enough for the headers. Words are read
- * whole, for every look counts. */
+/* Whether it is IPv4 without tags or options, and the frame long enough for the headers. Words are read whole, for every
+ * look counts. */
 static __always_inline bool hr_plain_frame(const struct hr_frame *f) {
     const void *ip = hr_plain_ip(f);
 
     return hr_plain_transport(f) + sizeof(struct tcphdr) <= f->end && !f->vid &&
-           (*(const u32 *)(ip - 2) & HR_PLAIN_IP4_MASK) == HR_PLAIN_IP4 &&
-           !(*(const u32 *)(ip + offsetof(struct iphdr, frag_off)) & HR_PLAIN_FRAGMENT);
+           (*(const u32 *)(ip - 2) & HR_PLAIN_IP4_MASK) == HR_PLAIN_IP4;
+}
+
+/* The protocol of what is no fragment, as bpf_htonl gives it; fragments have another number. */
+static __always_inline u32 hr_plain_whole(const struct hr_frame *f) {
+    const void *ip = hr_plain_ip(f);
+
+    return *(const u32 *)(ip + offsetof(struct iphdr, frag_off)) & bpf_htonl(0x3fff00ff);
 }
 
 /* Whether the far end may be one of which the guard or anti-spoofing knows. */
@@ -49,7 +53,7 @@ static __always_inline bool hr_plain_far_known(const struct hr_frame *f) {
     const struct hr_gate *gate = HR_VALUE(HR_GATE);
     const struct iphdr *ip = hr_plain_ip(f);
 
-    return gate->far[hr_far_byte(bpf_ntohl(f->hook == HR_INGRESS ? ip->saddr : ip->daddr))];
+    return *(u8 *)HR_BEHIND(gate->far, hr_far_byte(f->hook == HR_INGRESS ? ip->saddr : ip->daddr));
 }
 
 /* Whether the header is as it should be; `total`: bytes of the packet. */
@@ -71,32 +75,32 @@ static __always_inline bool hr_plain_udp(const struct udphdr *udp, u32 total) {
 
 /* Whether every header is as it should be, and neither the guard nor anti-spoofing can have a say. */
 static __always_inline bool hr_plain(const struct hr_frame *f) {
-    u32 total;
+    u32 total, whole;
 
-    if (!hr_plain_frame(f))
+    if (HR_UNLIKELY(!hr_plain_frame(f)))
         return false;
     total = bpf_ntohs(hr_plain_ip(f)->tot_len);
-    if (sizeof(struct ethhdr) + total > (u64)(f->end - f->data) || hr_plain_far_known(f))
+    if (HR_UNLIKELY(sizeof(struct ethhdr) + total > (u64)(f->end - f->data) || hr_plain_far_known(f)))
         return false;
-    if (hr_plain_protocol(f) == HR_TCP)
+    whole = hr_plain_whole(f);
+    if (HR_LIKELY(whole == bpf_htonl(HR_TCP)))
         return hr_plain_tcp(hr_plain_transport(f), total);
-    return hr_plain_protocol(f) == HR_UDP && hr_plain_udp(hr_plain_transport(f), total);
+    return whole == bpf_htonl(HR_UDP) && hr_plain_udp(hr_plain_transport(f), total);
 }
 
 /* Whether the guard has nothing to say, which it knows of TCP by its addresses alone. */
 static __always_inline bool hr_plainly_unguarded(const struct hr_frame *f) {
-    return hr_plain_frame(f) && hr_plain_protocol(f) == HR_TCP && !hr_plain_far_known(f);
+    return hr_plain_frame(f) && hr_plain_whole(f) == bpf_htonl(HR_TCP) && !hr_plain_far_known(f);
 }
 
 static __always_inline bool hr_plainly_opens(const struct hr_frame *f) {
     return hr_plain_protocol(f) == HR_TCP && (hr_plain_flags(f) & (HR_TCP_SYN | HR_TCP_ACK)) == HR_TCP_SYN;
 }
 
-/* Both ends by IPv4's own 32 bits. */
 static __always_inline struct hr_ends hr_plain_ends(const struct hr_frame *f, const struct hr_half *half) {
     const struct iphdr *ip = hr_plain_ip(f);
 
-    return hr_ends_of4(half, bpf_ntohl(ip->saddr), bpf_ntohl(ip->daddr));
+    return hr_ends_of_classes(half, hr_class4_wire(half, &ip->saddr), hr_class4_wire(half, &ip->daddr));
 }
 
 /* Classifies a packet between these ends, or one that goes the other way. */
@@ -169,9 +173,10 @@ static __always_inline u32 hr_plainly_known(const struct hr_frame *f, u32 genera
     return hr_may_pick_up(&p, f->hook) ? HR_NONE : HR_DENIED;
 }
 
-/* Whether an allowed packet leaves nothing to remember. */
-static __always_inline bool hr_plainly_allowed(const struct hr_frame *f) {
-    return f->hook == HR_INGRESS || (hr_plain_protocol(f) == HR_TCP && !hr_plainly_opens(f));
+/* Whether it passes and leaves nothing to remember. */
+static __always_inline bool hr_plainly_allowed(const struct hr_frame *f, const struct hr_found *found) {
+    return hr_allows(found) && hr_allows_trial(found) && !hr_either(found, HR_FLAGS_NOT_PLAIN) &&
+           (f->hook == HR_INGRESS || (hr_plain_protocol(f) == HR_TCP && !hr_plainly_opens(f)));
 }
 
 /* What is found of a packet that is plain, and needs a reason. */
@@ -181,9 +186,11 @@ struct hr_plain {
     struct hr_found found;
 };
 
-/* Classifies; false: look closer. */
-static __always_inline bool hr_plainly_found(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
-    if (!generation || !hr_plain(f))
+/* Classifies; false: look closer. `live`: as of hr_live_word. */
+static __always_inline bool hr_plainly_found(const struct hr_frame *f, __s64 live, struct hr_plain *plain) {
+    u32 generation = live;
+
+    if (HR_UNLIKELY(live <= 0 || !hr_plain(f)))
         return false;
     plain->half = hr_half_of(generation);
     plain->ends = hr_plain_ends(f, &plain->half);
@@ -192,39 +199,57 @@ static __always_inline bool hr_plainly_found(const struct hr_frame *f, u32 gener
 }
 
 /* Whether it opens a connection and is refused: nothing is kept, charged or known of it. */
-static __always_inline bool hr_plainly_refused(const struct hr_frame *f, const struct hr_plain *plain) {
-    return !hr_allows(&plain->found) && hr_plainly_opens(f);
+static __always_inline bool hr_plainly_refused(const struct hr_frame *f, const struct hr_found *found) {
+    return !hr_allows(found) && hr_plainly_opens(f);
 }
 
-/* The reason of what is not; HR_NONE: look closer. Otherwise `found` says what has decided. */
-static __always_inline u32 hr_plain_reason(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
+/* The reason of what is neither allowed nor refused so simply; HR_NONE: look closer. Otherwise `found` says what has
+ * decided. */
+static __always_inline u32 hr_plainly_answered(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
     struct hr_found *found = &plain->found;
 
-    if (hr_either(found, HR_FLAGS_NOT_PLAIN))
+    if (hr_allows(found) || hr_either(found, HR_FLAGS_NOT_PLAIN))
         return HR_NONE;
-    if (!hr_allows(found))
-        return hr_plainly_known(f, generation, &plain->half, &plain->ends, found);
-    return hr_allows_trial(found) && hr_plainly_allowed(f) ? HR_ALLOWED : HR_NONE;
+    return hr_plainly_known(f, generation, &plain->half, &plain->ends, found);
 }
 
-/* Counts, and says whether that is all: an event may have to be told of what is refused. */
-static __always_inline bool hr_plainly_done(const struct hr_frame *f, u32 generation, const struct hr_found *found,
-                                            u32 reason) {
-    u32 tick = reason == HR_DENIED ? hr_tick() : 0, number = bpf_get_smp_processor_id();
+/* Counts and returns the reason; HR_NONE: an event has to be told of what is refused. */
+static __always_inline u32 hr_plainly_count(struct hr_frame *f, u32 generation, const struct hr_found *found,
+                                            const u32 reason, const bool xdp) {
+    u32 number = bpf_get_smp_processor_id();
     struct hr_cpu *cpu = hr_cpu_of(number);
 
-    if (reason == HR_DENIED && !hr_told_enough(cpu, tick))
-        return false;
+    if (reason == HR_DENIED && HR_UNLIKELY(cpu->may_tell))
+        return HR_NONE;
+    hr_size(f, xdp);
     hr_count_rules(f, number, generation & 1, found);
-    hr_count_reason(f, cpu, reason);
-    return true;
+    hr_count_reason(f, cpu, reason == HR_DENIED ? HR_UNTOLD : reason);
+    return reason;
+}
+
+/* Judges and counts; HR_NONE: look closer. Floods and most of what passes end here early: their reason is known where it
+ * is counted. */
+static __always_inline u32 hr_plainly_judge(struct hr_frame *f, __s64 live, const bool xdp) {
+    struct hr_plain plain = {};
+    u32 reason;
+
+    if (HR_UNLIKELY(!hr_plainly_found(f, live, &plain)))
+        return HR_NONE;
+    if (HR_LIKELY(hr_plainly_refused(f, &plain.found)))
+        return hr_plainly_count(f, live, &plain.found, HR_DENIED, xdp);
+    if (HR_LIKELY(hr_plainly_allowed(f, &plain.found)))
+        return hr_plainly_count(f, live, &plain.found, HR_ALLOWED, xdp);
+    reason = hr_plainly_answered(f, live, &plain);
+    return reason ? hr_plainly_count(f, live, &plain.found, reason, xdp) : HR_NONE;
 }
 
 /* The reason without leaving anything behind, for probes. */
 static __always_inline u32 hr_ask_plain(const struct hr_frame *f, u32 generation, struct hr_plain *plain) {
     if (!hr_plainly_found(f, generation, plain))
         return HR_NONE;
-    return hr_plainly_refused(f, plain) ? HR_DENIED : hr_plain_reason(f, generation, plain);
+    if (hr_plainly_refused(f, &plain->found))
+        return HR_DENIED;
+    return hr_plainly_allowed(f, &plain->found) ? HR_ALLOWED : hr_plainly_answered(f, generation, plain);
 }
 
 #endif

@@ -11,10 +11,10 @@ typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
 
-/* The word that decides everything. Userspace stores `generation` last; a packet reads it once. */
+/* The word that decides everything: userspace stores `generation` last; a packet reads both at once. */
 struct hr_live {
     u32 generation; /* 0: no policy yet; the half in use is generation & 1 */
-    u32 disarmed;   /* not 0: everything passes, counted as such */
+    u32 disarmed;   /* all ones: everything passes, counted as such; or 0 */
 };
 
 /* What userspace must find again after a restart, for each half; programs do not read it. */
@@ -45,15 +45,13 @@ struct hr_bucket {
     u64 connections[2];
 };
 
-/* What a CPU counts, and what it may still tell in this tick; whole cache lines, for no other CPU writes here. */
+/* What a CPU counts, and what it may still tell; whole cache lines, for no other CPU writes here. */
 struct hr_cpu {
     struct hr_count count[HR_HOOKS][HR_REASONS];
-    u64 lost; /* events that could not be told */
-    u32 tick;
-    u32 told;
+    u64 lost;     /* events that could not be told, but for those at HR_UNTOLD */
+    u32 may_tell; /* events that it may still tell: userspace grants them anew when it has taken all there were */
+    u32 pad[5];
     struct hr_bucket full; /* never written: what is remembered of a source begins as this, and the stack is short */
-    u32 silent;            /* the tick in which it has told all it may */
-    u32 pad[3];
 };
 
 /*
@@ -194,8 +192,7 @@ struct hr_probe {
     u32 generation; /* whose half is read */
     u32 reason;
     u32 in_rule, out_rule;
-    u32 flags; /* of both directions: ingress << 16 | egress */
-    u32 pad[2];
+    u32 pad;
     u64 jiffies, clock_ns; /* by hr_clock */
 };
 

@@ -8,6 +8,10 @@ use policy::Direction;
 pub(crate) const LENGTHS: usize = 14;
 /// Reasons that have a counter.
 pub(crate) const REASONS: usize = 64;
+/// Among them no reason: what is denied and could not be told of.
+pub(crate) const UNTOLD: u32 = 63;
+/// `disarmed` of [`Live`] where everything passes.
+pub(crate) const DISARMED: u32 = u32::MAX;
 /// Hooks that have counters: ingress and egress.
 pub(crate) const HOOKS: usize = 2;
 /// Of the guard's gates, the first by the far end: its bytes, 2 to the power of so many.
@@ -76,7 +80,7 @@ shared! {
         out_rule: u32, sport: u16, dport: u16, protocol: u8, v6: u8, hook: u8, reason: u8, tcp_flags: u8, logged: u8, pad: [u8; 6],
     }
     /// What a processor counts, and what it may still tell.
-    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, tick: u32, told: u32, full: Bucket, silent: u32, pad: [u32; 3], }
+    struct Cpu = "hr_cpu" { count: [[Count; REASONS]; HOOKS], lost: u64, may_tell: u32, pad: [u32; 5], full: Bucket, }
     /// A tuple to classify in bulk, and the answer.
     struct Bulk = "hr_bulk" {
         src_hi: u64, src_lo: u64, dst_hi: u64, dst_lo: u64, dport: u16, protocol: u8, v6: u8, in_flags: u32, out_flags: u32,
@@ -84,7 +88,7 @@ shared! {
     }
     /// Question and answer of the probe programs.
     struct Probe = "hr_probe" {
-        ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, flags: u32, pad: [u32; 2], jiffies: u64,
+        ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, pad: u32, jiffies: u64,
         clock_ns: u64,
     }
 }

@@ -33,10 +33,10 @@ fn guard_bit(key: &GuardKey) -> usize {
     ((pair_hash(key) ^ tag).wrapping_mul(ENTRY) >> (u64::BITS - GUARD_SHIFT)) as usize
 }
 
-/// The byte of the address of a far end, which is folded to 32 bits: that of IPv4 is itself.
+/// The byte of the address of a far end, which is folded to 32 bits: that of IPv4 is itself, as it lies in a packet.
 fn far_byte(key: &AddrKey) -> usize {
     let fold = halves_xored(key.lo ^ MAPPED) ^ halves_xored(key.hi).wrapping_mul(FAR_HIGH);
-    (fold.wrapping_mul(FAR) >> (u32::BITS - FAR_SHIFT)) as usize
+    (fold.swap_bytes().wrapping_mul(FAR) >> (u32::BITS - FAR_SHIFT)) as usize
 }
 
 fn halves_xored(word: u64) -> u32 {

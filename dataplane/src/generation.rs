@@ -9,12 +9,13 @@ use policy::{
 };
 
 use crate::{
-    abi::{Count as Cell, Cpu, Live, Meta, REASONS},
+    abi::{Count as Cell, Cpu, DISARMED, HOOKS, Live, Meta, REASONS, UNTOLD},
     enforcer::{Active, Count},
     error::OpenError,
     failpoint::failpoint,
     grace,
     object::Object,
+    reason::Reason,
     sizes::{Placement, TableSizes},
     sys::Mapped,
 };
@@ -33,6 +34,10 @@ const COUNT_WORDS: usize = size_of::<Cell>() / 4;
 const CPU_WORDS: usize = size_of::<Cpu>() / 4;
 /// 64-bit words from the start of a processor's counters to those of the events that it could not tell.
 const CPU_LOST: usize = std::mem::offset_of!(Cpu, lost) / 8;
+/// Words from there to how many events it may still tell.
+const CPU_MAY_TELL: usize = std::mem::offset_of!(Cpu, may_tell) / 4;
+/// Events that a processor may tell until all have been taken.
+const EVENTS_MAX: u32 = 256;
 
 /// The tables that packets read, and the counters.
 pub(crate) struct Generations {
@@ -106,7 +111,7 @@ impl Generations {
     }
 
     pub(crate) fn set_disarmed(&self, disarmed: bool) {
-        self.live.store(LIVE_DISARMED, u32::from(disarmed));
+        self.live.store(LIVE_DISARMED, if disarmed { DISARMED } else { 0 });
     }
 
     /// What is recorded of the live half.
@@ -265,18 +270,35 @@ impl Generations {
     }
 
     /// The count of a reason at a hook (0: ingress, 1: egress).
-    pub(crate) fn reason_count(&self, hook: usize, reason: u32) -> Count {
+    pub(crate) fn reason_count(&self, hook: usize, reason: Reason) -> Count {
+        let mut count = self.counted(hook, reason.number());
+        if reason == Reason::Denied {
+            count += self.counted(hook, UNTOLD);
+        }
+        count
+    }
+
+    fn counted(&self, hook: usize, number: u32) -> Count {
         let mut count = Count::default();
         for cpu in 0..self.placement.cpus as usize {
             let first = cpu * CPU_WORDS / COUNT_WORDS;
-            count += read_count(&self.cpus, first + hook * REASONS + reason as usize);
+            count += read_count(&self.cpus, first + hook * REASONS + number as usize);
         }
         count
     }
 
     /// Flow events that could not be told.
     pub(crate) fn events_lost(&self) -> u64 {
-        (0..self.placement.cpus as usize).map(|cpu| self.cpus.load64(cpu * CPU_WORDS / 2 + CPU_LOST)).sum()
+        let of_cpu = |cpu: usize| self.cpus.load64(cpu * CPU_WORDS / 2 + CPU_LOST);
+        let untold = (0..HOOKS).map(|hook| self.counted(hook, UNTOLD).packets).sum::<u64>();
+        untold + (0..self.placement.cpus as usize).map(of_cpu).sum::<u64>()
+    }
+
+    /// Lets every processor tell anew.
+    pub(crate) fn grant_events(&self) {
+        for cpu in 0..self.placement.cpus as usize {
+            self.cpus.store(cpu * CPU_WORDS + CPU_MAY_TELL, EVENTS_MAX);
+        }
     }
 }
 

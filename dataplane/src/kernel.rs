@@ -87,6 +87,7 @@ impl Kernel {
             object,
             pins,
         };
+        kernel.generations.grant_events();
         kernel.set_timeouts(&config.timeouts)?;
         kernel.set_vlans(vlans)?;
         kernel.begin()?;
@@ -296,14 +297,18 @@ impl Enforcer for Kernel {
     fn counters(&mut self) -> Counters {
         let mut reasons = Vec::new();
         for (hook, direction) in [Direction::Ingress, Direction::Egress].into_iter().enumerate() {
-            let counts = Reason::ALL.iter().map(|r| (direction, *r, self.generations.reason_count(hook, r.number())));
+            let counts = Reason::ALL.iter().map(|r| (direction, *r, self.generations.reason_count(hook, *r)));
             reasons.extend(counts);
         }
         Counters { generation: self.generations.generation(), rules: self.counts.live(&self.generations), reasons }
     }
 
     fn flow_events(&mut self, max: usize) -> FlowEvents {
-        FlowEvents { events: self.events.take(max), lost: self.generations.events_lost() }
+        let events = self.events.take(max);
+        if events.len() < max {
+            self.generations.grant_events();
+        }
+        FlowEvents { events, lost: self.generations.events_lost() }
     }
 
     fn set_disarmed(&mut self, disarmed: bool) {

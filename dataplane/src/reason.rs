@@ -69,7 +69,6 @@ reasons! {
     RoutingHeader = 45, "routing-header", "IPv6 routing header of type 0 (RFC 5095).";
     VlanDepth = 46, "vlan-depth", "More than two VLAN tags.";
     RateLimited = 47, "rate-limited", "Over the limit of the rule that allows it.";
-    BrokenTable = 48, "broken-table", "An index in the policy tables is out of range.";
 }
 
 impl Reason {
@@ -98,6 +97,7 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::UNTOLD;
 
     /// `HR_NAME = number` of the header, as (name in the API, number).
     fn in_header() -> Vec<(String, u32)> {
@@ -114,10 +114,11 @@ mod tests {
     #[test]
     fn reasons_are_those_of_the_header() {
         let mut header = in_header();
-        header.retain(|(name, _)| name != "drop-first" && name != "reasons");
+        header.retain(|(name, _)| name != "drop-first" && name != "untold" && name != "reasons");
         let here: Vec<(String, u32)> = Reason::ALL.iter().map(|r| (r.name().to_owned(), r.number())).collect();
         assert_eq!(here, header);
         assert!(in_header().contains(&("drop-first".to_owned(), DROP_FIRST)));
+        assert!(in_header().contains(&("untold".to_owned(), UNTOLD)));
     }
 
     #[test]

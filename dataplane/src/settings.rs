@@ -47,11 +47,19 @@ fn is_fixed(table: TableId) -> bool {
     matches!(table, TableId::Root4 | TableId::Root6 | TableId::Ports)
 }
 
+/// Tables whose elements are named by their place, in bytes, and not by an index.
+fn is_by_place(table: TableId) -> bool {
+    matches!(table, TableId::Classes | TableId::Pairs | TableId::Verdicts)
+}
+
 /// Every setting by name, in the order of the header.
 fn settings(placement: &Placement) -> Vec<(String, usize)> {
     let at = TABLES.iter().map(|(table, name)| (format!("{name}_AT"), placement.offset(*table) * size_of::<u32>()));
-    let max = TABLES.iter().filter(|(table, _)| !is_fixed(*table));
-    let max = max.map(|(table, name)| (format!("{name}_MASK"), placement.elements(*table) - 1));
+    let masks = TABLES.iter().filter(|(table, _)| !is_fixed(*table));
+    let masks = masks.map(|(table, name)| {
+        let step = if is_by_place(*table) { table.width() * size_of::<u32>() } else { 1 };
+        (format!("{name}_MASK"), (placement.elements(*table) - 1) * step)
+    });
     let rest = [
         ("RULES_MASK".to_owned(), placement.rules() - 1),
         ("CPUS_MASK".to_owned(), placement.cpus() - 1),
@@ -59,7 +67,7 @@ fn settings(placement: &Placement) -> Vec<(String, usize)> {
         ("RULES_INSIDE".to_owned(), usize::from(placement.rules_inside())),
         ("CHUNKS_INSIDE".to_owned(), usize::from(placement.chunks_inside())),
     ];
-    at.chain(max).chain(rest).collect()
+    at.chain(masks).chain(rest).collect()
 }
 
 /// The settings as numbers, for programs that have no instructions to write them into (`bpf/native/settings.h`).

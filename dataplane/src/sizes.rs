@@ -7,7 +7,7 @@ use crate::{abi::Count, btf::Btf, error::PrepareError, object::OBJECT};
 
 /// One more whenever a word of a table, a gate's hash, a reason's number or a tick comes to mean something else while its place and size
 /// stay: what is pinned by an older version is then not taken up, but exchanged.
-const MEANING: u32 = 3;
+const MEANING: u32 = 4;
 /// The same for what is remembered of flows and fragments.
 const MEANING_OF_STATE: u32 = 1;
 

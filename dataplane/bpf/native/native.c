@@ -138,7 +138,6 @@ static struct hr_ran hr_run_request(const struct hr_request *r, const u8 *frame,
     ran.reason = probe->reason;
     ran.in_rule = probe->in_rule;
     ran.out_rule = probe->out_rule;
-    ran.flags = probe->flags;
     return ran;
 }
 

@@ -25,7 +25,7 @@ struct hr_request {
 
 struct hr_ran {
     __s32 action;
-    __u32 reason, in_rule, out_rule, flags; /* of hr_probe: 0 unless the program is a probe */
+    __u32 reason, in_rule, out_rule; /* of hr_probe: 0 unless the program is a probe */
 };
 
 /* Carries out a request. The answer, if it has one, is there until the next. */

@@ -1,20 +1,24 @@
 //! The programs compiled for this machine (`bpf/native/`): what they are told, in the words of `bpf/native/request.h`.
 
-use std::io;
+use std::{io, mem::offset_of};
 
 use policy::{Direction, Guard, Image, TableId};
 
 use crate::{
-    abi::{Cpu, Gate, JoinKey, JoinValue, REASONS},
+    abi::{Cpu, Gate, JoinKey, JoinValue, REASONS, UNTOLD},
     clock,
     enforcer::{Count, Timeouts},
     gate,
     guard_maps::{JOIN_PORT_WORD, Wanted, vlan_entries},
     object,
+    reason::Reason,
     settings::{self, VALUES},
     sizes::{Placement, TableSizes},
     vlan::Children,
 };
+
+/// Events that may be told in a generation.
+const EVENTS_MAX: u32 = 16;
 
 const ASK_SETTINGS: u32 = 1;
 const ASK_WORLD: u32 = 2;
@@ -29,7 +33,7 @@ const ASK_READ: u32 = 9;
 /// Bytes of the name in a request.
 const NAME_BYTES: usize = 24;
 /// Bytes of an answer to a run.
-const RAN_BYTES: usize = 20;
+const RAN_BYTES: usize = 16;
 /// Processors for which there are counters; programs run on the last of them.
 const CPUS: u32 = 2;
 /// A tick of the programs is then a second, as in the userspace enforcer.
@@ -209,7 +213,14 @@ impl<W: Wire> Native<W> {
             let (element, at) = self.placement.rules_at(cpu, generation);
             self.store("hr_rules", element, at, &vec![0; self.placement.rules_bytes()])?;
         }
+        self.grant_events()?;
         self.store("hr_live", 0, 0, &generation.to_ne_bytes())
+    }
+
+    /// Lets the programs tell of the next refused packets: who tells looks closer than who only counts.
+    fn grant_events(&mut self) -> io::Result<()> {
+        let may_tell = (CPUS - 1) as usize * size_of::<Cpu>() + offset_of!(Cpu, may_tell);
+        self.store("hr_cpus", 0, may_tell, &EVENTS_MAX.to_ne_bytes())
     }
 
     /// Sets both clocks.
@@ -261,7 +272,10 @@ impl<W: Wire> Native<W> {
     pub fn reasons(&mut self, direction: Direction) -> io::Result<Vec<Count>> {
         let hook = usize::from(direction == Direction::Egress);
         let cpu = (CPUS - 1) as usize * size_of::<Cpu>() / COUNT_BYTES;
-        self.counts("hr_cpus", 0, cpu + hook * REASONS, REASONS)
+        let mut counts = self.counts("hr_cpus", 0, cpu + hook * REASONS, REASONS)?;
+        let untold = std::mem::take(&mut counts[UNTOLD as usize]);
+        counts[Reason::Denied.number() as usize] += untold;
+        Ok(counts)
     }
 
     /// The count of each of the first `rules` rules of the live half. No run may be under way.

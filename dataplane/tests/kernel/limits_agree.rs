@@ -123,14 +123,16 @@ impl Passing {
         }
     }
 
-    /// The reason is the one that was counted.
+    /// The reason is the one that was counted, but for what the interface says to its neighbours at the same time.
     fn to_kernel(&self, bed: &mut Bed) -> Reason {
         let before = bed.kernel.counters().reasons;
         let carriage = Carriage { came_in: self.came_in, ..Carriage::default() };
         bed.kernel.pass_live_as(self.hook, &self.frame, carriage).unwrap();
         let after = bed.kernel.counters();
         let counted = before.iter().find(|(direction, reason, count)| {
-            *direction == self.hook.direction && after.reason(*direction, *reason).packets > count.packets
+            *direction == self.hook.direction
+                && *reason != Reason::LinkSupport
+                && after.reason(*direction, *reason).packets > count.packets
         });
         counted.expect("every packet is counted").1
     }

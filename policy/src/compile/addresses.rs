@@ -9,7 +9,7 @@ use super::{
     terms::{Atom, AtomIndex, Atoms, Part, Signatures, Terms},
     trie::{Node, Trie, contains},
 };
-use crate::model::Model;
+use crate::{image::TableId, model::Model};
 
 /// Roles of an address in a part: subject and peer.
 pub(super) const ROLES: usize = 2;
@@ -52,7 +52,7 @@ impl Addresses {
         let (v4, v6) = named.split_at(nodes_v6);
         let (v4, v6) = (classifier.nodes(v4), classifier.nodes(v6));
         let mut trie = Trie::new(chunks_max);
-        let (root4, root6) = (trie.root(&v4, 0), trie.root(&v6, 0));
+        let (root4, root6) = (trie.root4(&v4, 0), trie.root6(&v6, 0));
         Addresses { root4, root6, trie, classes: classifier.classes, signatures: classifier.signatures }
     }
 }
@@ -129,7 +129,7 @@ impl Classifier {
             atoms.sort_unstable();
             atoms.dedup();
             let set = self.set(&atoms, outer);
-            node.class = self.class_of_set[set as usize];
+            node.class = TableId::Classes.place(self.class_of_set[set as usize]);
             nodes.push(node);
             around.push((node, set));
         }

@@ -99,7 +99,7 @@ impl Verdicts {
             let function = painter.paint(pairs, pair);
             let root = pairs.parent(pair).map(|parent| said[said[parent as usize].root as usize]);
             let one = say(pair, function, root, &mut bases, &mut rows, ports);
-            pair_of.push(function.only().unwrap_or_else(|| records.id(&one.record)));
+            pair_of.push(function.only().unwrap_or_else(|| TableId::Pairs.place(records.id(&one.record))));
             said.push(one);
             limits.check(TableId::Vcells, rows.cells())?;
             limits.check(TableId::Vbase, bases.len() * ports.groups)?;

@@ -1,6 +1,6 @@
 //! Lays nested networks out as the multi-bit trie of the image: 16 bits, then a byte at a time, with skips over what has no branches.
 
-use crate::image::{CHUNK_ENTRIES, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, ROOT_ENTRIES, words_of};
+use crate::image::{CHUNK_ENTRIES, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, ROOT_ENTRIES, root4_index, words_of};
 
 use super::intern::number;
 
@@ -18,7 +18,7 @@ pub(super) struct Node {
     pub(super) addr: u128,
     /// Prefix length.
     pub(super) len: u8,
-    /// Address class.
+    /// The place of the address class.
     pub(super) class: u32,
 }
 
@@ -48,8 +48,18 @@ impl Trie {
         }
     }
 
-    /// The root of a family. `nodes`: distinct networks by address, then length; `outside`: the class of what is in none.
-    pub(super) fn root(&mut self, nodes: &[Node], outside: u32) -> Vec<u32> {
+    /// The root of IPv4. `nodes`: distinct networks by address, then length; `outside`: the class of what is in none.
+    pub(super) fn root4(&mut self, nodes: &[Node], outside: u32) -> Vec<u32> {
+        let ordered = self.root6(nodes, outside);
+        let mut root = vec![outside; ROOT_ENTRIES];
+        for (first_bits, entry) in (0..).zip(ordered) {
+            root[root4_index(first_bits << 16)] = entry;
+        }
+        root
+    }
+
+    /// That of IPv6, which is in the order of the addresses.
+    pub(super) fn root6(&mut self, nodes: &[Node], outside: u32) -> Vec<u32> {
         let nodes = without_redundant(nodes, outside);
         let mut root = vec![outside; ROOT_ENTRIES];
         let slot = |node: &Node| (node.addr >> 112) as usize;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     image::{
         FLAG_ALLOW, FLAG_DECIDED, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
-        FLAG_TRIAL_LOG, LIMIT_NONE, NONE, RULE_DEFAULT, limit_word,
+        FLAG_TRIAL_LOG, LIMIT_NONE, NONE, RULE_DEFAULT, TableId, limit_word,
     },
     model::Action,
 };
@@ -167,7 +167,7 @@ impl<'a> Painter<'a> {
         self.verdict(enforced, trial)
     }
 
-    /// The verdict of two deciding rules; [`NONE`] where none decides.
+    /// The place of the verdict of two deciding rules; [`NONE`] where none decides.
     fn verdict(&mut self, enforced: u32, trial: u32) -> u32 {
         let facts = |rule: u32| (rule != NONE).then(|| self.rules.facts[rule as usize]);
         let flag = |holds: bool, flag: u32| if holds { flag } else { 0 };
@@ -184,6 +184,6 @@ impl<'a> Painter<'a> {
         let limit = |rule: u32| facts(rule).map_or(LIMIT_NONE, |facts| facts.limit);
         let rule = |rule: u32| if rule == NONE { RULE_DEFAULT } else { rule };
         let limits = limit_word(limit(enforced), limit(trial));
-        self.verdicts.id(&[of_enforced | of_trial, rule(enforced), limits, rule(trial)])
+        TableId::Verdicts.place(self.verdicts.id(&[of_enforced | of_trial, rule(enforced), limits, rule(trial)]))
     }
 }

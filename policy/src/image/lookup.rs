@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use super::{
-    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_SIDE_WORDS, CLASS_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW,
-    FLAG_CUT, FLAG_DECIDED, FLAG_KEEP, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
+    CHUNK_ENTRIES, CLASS_PART_WORDS, CLASS_SIDE_WORDS, ENTRY_BRANCH, ENTRY_INDEX, ENTRY_SKIP, FLAG_ALLOW, FLAG_CUT,
+    FLAG_DECIDED, FLAG_KEEP, FLAG_LIMIT, FLAG_LOG, FLAG_TRIAL_ALLOW, FLAG_TRIAL_DECIDED, FLAG_TRIAL_LIMIT,
     FLAG_TRIAL_LOG, FLAGS_ENFORCED, FLAGS_TRIAL, Image, LAYERS, NONE, PORT_BLOCK_ENTRIES, PORT_BLOCKS, PORT_OTHERS,
-    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_ONLY, limit::limits_of_word,
+    STEPS_V4_MAX, STEPS_V6_MAX, Tables, VERDICT_ONLY, limit::limits_of_word, root4_index,
 };
 use crate::{
     packet::Flow,
@@ -104,8 +104,8 @@ impl Tables {
     /// # Panics
     /// If the tables were not made by the compiler and hold an index that is out of range.
     pub fn classify(&self, src: IpAddr, dst: IpAddr, protocol: u8, dst_port: u16) -> Found {
-        let src = self.class_of(src) as usize * CLASS_WORDS;
-        let dst = self.class_of(dst) as usize * CLASS_WORDS;
+        let src = words_before(self.class_of(src));
+        let dst = words_before(self.class_of(dst));
         let port = self.port_of(protocol, dst_port);
         Found {
             ingress: self.half(dst + INGRESS, src + INGRESS, port),
@@ -113,12 +113,12 @@ impl Tables {
         }
     }
 
-    /// The address class of an address.
+    /// The place of the address class of an address.
     pub fn class_of(&self, addr: IpAddr) -> u32 {
         match addr {
             IpAddr::V4(addr) => {
                 let word = addr.to_bits();
-                self.walk(self.root4[(word >> 16) as usize], [word, 0, 0, 0], STEPS_V4_MAX)
+                self.walk(self.root4[root4_index(word)], [word, 0, 0, 0], STEPS_V4_MAX)
             }
             IpAddr::V6(addr) => {
                 let words = words_of(addr.to_bits());
@@ -200,15 +200,25 @@ impl Tables {
         if pair & VERDICT_ONLY != 0 {
             return Some(pair & !VERDICT_ONLY);
         }
-        let pair = &self.pairs[pair as usize * 4..pair as usize * 4 + 4];
+        let pair = element(&self.pairs, pair);
         let class = port & 0xffff;
         let verdict = exception(&self.vcells, pair[0], class).or_else(|| exception(&self.vcells, pair[1], class));
         Some(verdict.unwrap_or_else(|| self.vbase[(pair[2] + (port >> 16)) as usize]))
     }
 
-    fn verdict(&self, verdict: u32) -> &[u32] {
-        &self.verdicts[verdict as usize * 4..verdict as usize * 4 + 4]
+    fn verdict(&self, verdict: u32) -> &[u32; 4] {
+        element(&self.verdicts, verdict)
     }
+}
+
+/// Words of a table before a place.
+fn words_before(place: u32) -> usize {
+    place as usize / size_of::<u32>()
+}
+
+/// The element of four words at a place.
+fn element(table: &[u32], place: u32) -> &[u32; 4] {
+    table[words_before(place)..].first_chunk().expect("elements are whole")
 }
 
 /// The value at `cells + column`, if there are cells and that one is theirs.

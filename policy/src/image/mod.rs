@@ -16,15 +16,15 @@ pub(crate) use limit::limit_word;
 pub use limit::{Bucket, LimitEntry};
 pub(crate) use lookup::words_of;
 pub use lookup::{Found, Half};
-pub use tables::{TABLES, TableId, Tables};
+pub use tables::{TABLES, TableId, Tables, root4_index};
 
 use identity::Digest;
 
 use crate::{rule_info::RuleInfo, verdict::Verdict};
 
-/// "No such index" in every table.
+/// "Nothing there" in every table.
 pub const NONE: u32 = u32::MAX;
-/// A trie entry with this bit is not a leaf.
+/// A trie entry with this bit is not a leaf, which is the place of an address class.
 pub const ENTRY_BRANCH: u32 = 1 << 31;
 /// With [`ENTRY_BRANCH`]: the entry is the index of a skip, otherwise of a chunk.
 pub const ENTRY_SKIP: u32 = 1 << 30;
@@ -46,15 +46,15 @@ pub const PORT_BLOCK_ENTRIES: usize = 1 << 16;
 pub const PORT_OTHERS: usize = PORT_BLOCKS.len() * PORT_BLOCK_ENTRIES;
 /// Entries of the ports table.
 pub const PORT_ENTRIES: usize = PORT_OTHERS + 256;
-/// The verdict of a subject that no policy selects.
+/// The place of the verdict of a subject that no policy selects.
 pub const VERDICT_DEFAULT: u32 = 0;
-/// In the place of a row or a pair: what is left is the index of a verdict, the same for everything that could still be asked.
+/// Instead of a row or a pair: what is left is the place of a verdict, the same for everything that could still be asked.
 pub const VERDICT_ONLY: u32 = 1 << 31;
 /// The rule that stands for the default action.
 pub const RULE_DEFAULT: u32 = 0;
 
-/// Verdict flag: the enforced policies of this direction allow.
-pub const FLAG_ALLOW: u32 = 1 << 0;
+/// Verdict flag: the enforced policies of this direction allow. The sign of the word, for it is asked most often.
+pub const FLAG_ALLOW: u32 = 1 << 31;
 /// Verdict flag: the deciding enforced rule asks for a report.
 pub const FLAG_LOG: u32 = 1 << 1;
 /// Verdict flag: the deciding enforced rule is of a policy with `existingFlows: keep`.

@@ -73,6 +73,15 @@ impl TableId {
         }
     }
 
+    /// The place of an element, in bytes.
+    ///
+    /// # Panics
+    /// If there is no room in 32 bits for it.
+    pub(crate) fn place(self, index: u32) -> u32 {
+        let bytes = self.width() * size_of::<u32>();
+        u32::try_from(index as usize * bytes).expect("a table is below 4 GiB")
+    }
+
     /// 32-bit words in one element.
     pub const fn width(self) -> usize {
         match self {
@@ -87,11 +96,18 @@ impl TableId {
     }
 }
 
-/// The words of every table, host order. Each element is [`TableId::width`] words.
+/// Where the entry of an IPv4 address, host order, is in [`Tables::root4`]: by the first two octets as a little-endian processor reads
+/// them out of a packet, so that a packet pays for no turning round.
+pub const fn root4_index(addr: u32) -> usize {
+    ((addr >> 16) as u16).swap_bytes() as usize
+}
+
+/// The words of every table, host order. Each element is [`TableId::width`] words. The *place* of an element is where it begins in its
+/// table, in bytes, so that a packet pays for no multiplication.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tables {
-    /// 65,536 trie entries. An entry is a leaf (the address class), or [`super::ENTRY_BRANCH`] with a chunk index, or both
-    /// branch bits with a skip index.
+    /// 65,536 trie entries, at [`root4_index`]. An entry is a leaf (the place of the address class), or [`super::ENTRY_BRANCH`] with a
+    /// chunk index, or both branch bits with a skip index.
     pub root4: Vec<u32>,
     /// 65,536 trie entries.
     pub root6: Vec<u32>,
@@ -103,10 +119,10 @@ pub struct Tables {
     pub skips: Vec<u32>,
     /// `{row, cells, col, group}` for ingress layer 0, ingress layer 1, egress layer 0, egress layer 1. As the subject of a direction
     /// (ingress: the destination) an address is its row and cells, as the peer its column and group. Row [`NONE`]: no policy of the
-    /// layer selects it; not in the last layer, which always decides. Row with [`super::VERDICT_ONLY`]: the verdict, for every peer and
-    /// port. Cells [`NONE`]: no exceptions.
+    /// layer selects it; not in the last layer, which always decides. Row with [`super::VERDICT_ONLY`]: the place of the verdict, for every
+    /// peer and port. Cells [`NONE`]: no exceptions.
     pub classes: Vec<u32>,
-    /// Pair at subject row plus peer group; with [`super::VERDICT_ONLY`] the verdict, for every port.
+    /// The place of the pair at subject row plus peer group; with [`super::VERDICT_ONLY`] that of the verdict, for every port.
     pub base: Vec<u32>,
     /// `{owner, pair}` at subject cells plus peer column, the pair as in `base`; the owner is the subject's cells.
     pub cells: Vec<u32>,
@@ -116,9 +132,9 @@ pub struct Tables {
     /// `{cells, shared, base, 0}`: exceptions of the pair, exceptions that it shares with others, and what else holds; the first two may
     /// be [`NONE`].
     pub pairs: Vec<u32>,
-    /// Verdict at the pair's base plus port group.
+    /// The place of the verdict at the pair's base plus port group.
     pub vbase: Vec<u32>,
-    /// `{owner, verdict}` at the pair's cells (then shared) plus port class; the owner is that cells (or shared).
+    /// `{owner, place of the verdict}` at the pair's cells (then shared) plus port class; the owner is that cells (or shared).
     pub vcells: Vec<u32>,
     /// `{flags, rule, limit, trial}`: flags as `FLAG_*`; the rule that decides, an index into the rules; the index of its limits in the low
     /// 16 bits and of those of the trial's rule in the high ones, [`super::LIMIT_NONE`] where there are none (so [`NONE`] is neither); the

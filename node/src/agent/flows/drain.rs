@@ -12,7 +12,7 @@ use crate::agent::{
     site::now_ms,
 };
 
-/// How often events are taken. As often as a processor may tell anew: its budget is for a quarter of a second.
+/// How often events are taken, and so how often a processor may tell anew.
 const DRAIN_EVERY: Duration = Duration::from_millis(250);
 
 /// Events that are taken at a stretch, so that the data path's thread is free again within a millisecond.

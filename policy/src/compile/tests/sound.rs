@@ -22,37 +22,35 @@ pub(super) fn check(image: &Image) {
 }
 
 fn check_walks(tables: &Tables) {
-    let classes = tables.classes.len() / CLASS_WORDS;
     for (root, steps) in [(&tables.root4, STEPS_V4_MAX), (&tables.root6, STEPS_V6_MAX)] {
         let mut before = None;
         for &entry in root.iter().filter(|&&entry| before.replace(entry) != Some(entry)) {
-            walk(tables, entry, 16, steps, classes);
+            walk(tables, entry, 16, steps);
         }
     }
 }
 
-fn walk(tables: &Tables, entry: u32, depth: u32, steps: usize, classes: usize) {
+fn walk(tables: &Tables, entry: u32, depth: u32, steps: usize) {
     if entry & ENTRY_BRANCH == 0 {
-        assert!((entry as usize) < classes);
+        assert!(is_place(tables, TableId::Classes, entry));
         return;
     }
     let steps = steps.checked_sub(1).expect("a walk is longer than promised");
     let index = (entry & ENTRY_INDEX) as usize;
     if entry & ENTRY_SKIP == 0 {
         for &next in &tables.chunks[index * CHUNK_ENTRIES..(index + 1) * CHUNK_ENTRIES] {
-            walk(tables, next, depth + 8, steps, classes);
+            walk(tables, next, depth + 8, steps);
         }
     } else {
         let skip = &tables.skips[index * 8..index * 8 + 8];
         assert!(skip[4] > depth && skip[4].is_multiple_of(8) && skip[4] <= 128);
-        walk(tables, skip[5], skip[4], steps, classes);
-        walk(tables, skip[6], depth, steps, classes);
+        walk(tables, skip[5], skip[4], steps);
+        walk(tables, skip[6], depth, steps);
     }
 }
 
 /// Any subject may meet any peer.
 fn check_classes(tables: &Tables) {
-    let pairs = tables.pairs.len() / 4;
     for part in 0..CLASS_WORDS / CLASS_PART_WORDS {
         let words = |word: usize| {
             tables.classes.chunks_exact(CLASS_WORDS).map(move |class| class[part * CLASS_PART_WORDS + word])
@@ -64,18 +62,23 @@ fn check_classes(tables: &Tables) {
         assert!(last(0).is_none_or(|row| ((row + groups) as usize) < tables.base.len()));
         assert!(last(1).is_none_or(|cells| ((cells + cols) as usize) < tables.cells.len() / 2));
     }
-    let known = |pair: u32| is_verdict(tables, pair) || (pair as usize) < pairs;
+    let known = |pair: u32| is_verdict(tables, pair) || is_place(tables, TableId::Pairs, pair);
     assert!(tables.base.iter().all(|&pair| known(pair)));
     assert!(tables.cells.chunks_exact(2).all(|cell| cell[0] == NONE || known(cell[1])));
 }
 
 /// Whether a word says a verdict, and one that there is.
 fn is_verdict(tables: &Tables, word: u32) -> bool {
-    word & VERDICT_ONLY != 0 && ((word & !VERDICT_ONLY) as usize) < tables.verdicts.len() / 4
+    word & VERDICT_ONLY != 0 && is_place(tables, TableId::Verdicts, word & !VERDICT_ONLY)
+}
+
+/// Whether an element begins there.
+fn is_place(tables: &Tables, table: TableId, place: u32) -> bool {
+    let bytes = table.width() * size_of::<u32>();
+    (place as usize).is_multiple_of(bytes) && place as usize / bytes < tables.elements(table)
 }
 
 fn check_verdicts(tables: &Tables, rules: usize) {
-    let verdicts = tables.verdicts.len() / 4;
     let classes = tables.ports.iter().map(|word| word & 0xffff).max().unwrap();
     let groups = tables.ports.iter().map(|word| word >> 16).max().unwrap();
     for pair in tables.pairs.chunks_exact(4) {
@@ -84,8 +87,8 @@ fn check_verdicts(tables: &Tables, rules: usize) {
         }
         assert!(((pair[2] + groups) as usize) < tables.vbase.len());
     }
-    assert!(tables.vbase.iter().all(|&verdict| (verdict as usize) < verdicts));
-    assert!(tables.vcells.chunks_exact(2).all(|cell| cell[0] == NONE || (cell[1] as usize) < verdicts));
+    assert!(tables.vbase.iter().all(|&verdict| is_place(tables, TableId::Verdicts, verdict)));
+    assert!(tables.vcells.chunks_exact(2).all(|cell| cell[0] == NONE || is_place(tables, TableId::Verdicts, cell[1])));
     let limits = tables.elements(TableId::Limits);
     for verdict in tables.verdicts.chunks_exact(4) {
         assert!((verdict[1] as usize) < rules && (verdict[3] as usize) < rules);

@@ -12,7 +12,7 @@ use crate::{
 
 fn tables(v4: &[Node], v6: &[Node]) -> Tables {
     let mut trie = Trie::new(1 << 20);
-    let (root4, root6) = (trie.root(v4, 0), trie.root(v6, 0));
+    let (root4, root6) = (trie.root4(v4, 0), trie.root6(v6, 0));
     Tables { root4, root6, chunks: trie.chunks, skips: trie.skips, ..Tables::default() }
 }
 
