@@ -32,7 +32,7 @@ use policy::{CompileLimits, Flow, compile};
 use rules::{Form, Rules};
 use world::{median, run, verdict, veth};
 
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 31;
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 /// The time that one figure may take, and the packets that it takes at most and at least.
 const FIGURE_NS: f64 = 50e6;
@@ -249,70 +249,70 @@ fn middle(times: &[f64]) -> f64 {
     half.iter().sum::<f64>() / half.len() as f64
 }
 
-/// The figures of one direction of verdict.
-struct Figures(Vec<(Filter, f64)>);
+/// The figures of one direction of verdict, one a round.
+struct Figures<'a>(Vec<(Filter, &'a [f64])>);
 
-impl Figures {
-    fn of(&self, filter: Filter) -> f64 {
+impl Figures<'_> {
+    fn all_of(&self, filter: Filter) -> &[f64] {
         self.0.iter().find(|(one, _)| *one == filter).expect("it was measured").1
     }
 
-    /// The slowest of Hedgerow by XDP, over all numbers of rules.
-    fn worst(&self) -> f64 {
-        SIZES.map(|count| self.of(Filter::Hedgerow(XdpMode::Native, count))).into_iter().fold(0.0, f64::max)
+    fn of(&self, filter: Filter) -> f64 {
+        middle(self.all_of(filter))
+    }
+
+    /// What one costs over what another does, compared within each round: neighbours in time.
+    fn ratio(&self, one: Filter, other: Filter) -> f64 {
+        let rounds = self.all_of(one).iter().zip(self.all_of(other));
+        middle(&rounds.map(|(one, other)| one / other).collect::<Vec<f64>>())
+    }
+
+    /// The dearest of Hedgerow by XDP over a program, over all numbers of rules.
+    fn worst_over(&self, answer: Answer) -> f64 {
+        let over = |count| self.ratio(Filter::Hedgerow(XdpMode::Native, count), Filter::Program(answer));
+        SIZES.map(over).into_iter().fold(0.0, f64::max)
     }
 
     /// The best that nftables can do with so many rules.
-    fn best_set(&self, count: usize) -> f64 {
-        let forms = [Form::Hash, Form::Intervals];
-        forms.map(|form| self.of(Filter::Nftables(form, count))).into_iter().fold(f64::MAX, f64::min)
+    fn best_set(&self, count: usize) -> Filter {
+        let [hash, intervals] = [Form::Hash, Form::Intervals].map(|form| Filter::Nftables(form, count));
+        if self.of(hash) < self.of(intervals) { hash } else { intervals }
     }
 
     fn print(&self) {
-        for (filter, ns) in &self.0 {
+        for (filter, times) in &self.0 {
+            let ns = middle(times);
             println!("  {:<44} {ns:>10.1} ns {:>10.0} packets/s", filter.name(), 1e9 / ns);
         }
     }
 }
 
-fn figures(pairs: &[Pair], pass: bool) -> Figures {
-    let of_pair = |pair: &Pair| (pair.filter, middle(&pair.times[usize::from(pass)]));
-    Figures(pairs.iter().filter(|pair| pair.filter.takes(pass)).map(of_pair).collect())
+fn figures(pairs: &[Pair], pass: bool) -> Figures<'_> {
+    let taken = pairs.iter().filter(|pair| pair.filter.takes(pass));
+    Figures(taken.map(|pair| (pair.filter, pair.times[usize::from(pass)].as_slice())).collect())
 }
 
-fn targets(dropped: &Figures, passed: &Figures) {
-    println!("\ntargets, over all numbers of rules");
-    verdict(
-        "dropping: Hedgerow over XDP that drops",
-        dropped.worst() / dropped.of(Filter::Program(Answer::XdpDrop)),
-        1.1,
-    );
-    for count in &SIZES[1..] {
-        let ours = dropped.of(Filter::Hedgerow(XdpMode::Native, *count));
-        verdict(
-            &format!("dropping, {count} rules: Hedgerow over nftables' best set"),
-            ours / dropped.best_set(*count),
-            0.5,
-        );
+fn targets(dropped: &Figures<'_>, passed: &Figures<'_>) {
+    println!("\ntargets, over all numbers of rules, from comparisons within a round");
+    verdict("dropping: Hedgerow over XDP that drops", dropped.worst_over(Answer::XdpDrop), 1.1);
+    for count in SIZES.into_iter().skip(1) {
+        let ours = dropped.ratio(Filter::Hedgerow(XdpMode::Native, count), dropped.best_set(count));
+        verdict(&format!("dropping, {count} rules: Hedgerow over nftables' best set"), ours, 0.5);
     }
-    verdict(
-        "passing: Hedgerow over XDP that passes",
-        passed.worst() / passed.of(Filter::Program(Answer::XdpPass)),
-        1.1,
-    );
-    let by_tcx = passed.of(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
-    verdict("passing: Hedgerow by TCX over TCX that passes", by_tcx / passed.of(Filter::Program(Answer::TcxPass)), 1.1);
+    verdict("passing: Hedgerow over XDP that passes", passed.worst_over(Answer::XdpPass), 1.1);
+    let by_tcx = |answer| passed.ratio(Filter::Hedgerow(XdpMode::Off, SIZES[2]), Filter::Program(answer));
+    verdict("passing: Hedgerow by TCX over TCX that passes", by_tcx(Answer::TcxPass), 1.1);
     println!("\nbeside");
-    let next = passed.of(Filter::Program(Answer::TcxNext));
-    println!("  passing: Hedgerow by TCX over TCX that hands on to whoever is behind: {:.3}", by_tcx / next);
+    let next = by_tcx(Answer::TcxNext);
+    println!("  passing: Hedgerow by TCX over TCX that hands on to whoever is behind: {next:.3}");
     for count in SIZES {
         let ours = Filter::Hedgerow(XdpMode::Native, count);
         let linear = Filter::Nftables(Form::Linear, count);
         println!(
             "  {count} rules: Hedgerow is {:.1}x as fast as nftables' rules dropping, {:.1}x passing; {:.1}x its best set passing",
-            dropped.of(linear) / dropped.of(ours),
-            passed.of(linear) / passed.of(ours),
-            passed.best_set(count) / passed.of(ours)
+            dropped.ratio(linear, ours),
+            passed.ratio(linear, ours),
+            passed.ratio(passed.best_set(count), ours)
         );
     }
 }
