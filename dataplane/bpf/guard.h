@@ -162,7 +162,7 @@ __noinline int hr_lives_elsewhere(const struct hr_packet *p) {
         return 0;
     key = (struct hr_addr_key){.hi = p->src_hi, .lo = p->src_lo};
     home = bpf_map_lookup_elem(&hr_spoof, &key);
-    return home && *home != (p->vid ? hr_guarded_device(p) : p->ifindex);
+    return home && *home != hr_guarded_device(p);
 }
 
 /* A member's source address on an interface where that member does not live. */

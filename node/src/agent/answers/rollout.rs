@@ -1,6 +1,9 @@
 //! From documents to an enforced revision: validate, commit, wait until the members enforce it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use identity::{Digest, NodeId};
 use policy::Document;
@@ -46,6 +49,23 @@ impl Patience {
     }
 }
 
+/// A write of policy: what it is judged by, and who waits for it.
+struct Write<'a> {
+    site: &'a Site,
+    mesh: &'a Mesh,
+    actor: &'a Actor,
+    request_id: u128,
+    expect: Option<u64>,
+    patience: Patience,
+}
+
+/// What a write would change, and by which guard that was judged, where it matters.
+#[derive(Default)]
+struct Judged {
+    guard_basis: Option<Digest>,
+    changes: Vec<view::Change>,
+}
+
 pub(super) async fn apply(
     site: &Site,
     mesh: &Mesh,
@@ -55,56 +75,31 @@ pub(super) async fn apply(
     let patience = Patience::new(request.wait, request.timeout_ms);
     let given = documents::parse(&request.sources)?;
     let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
+    let write = Write { site, mesh, actor, request_id, expect: request.expect_revision, patience };
+    let command = Command::Apply {
+        documents: given.iter().map(Document::to_json).collect(),
+        prune: request.prune,
+        expect: request.expect_revision,
+        message: request.message,
+    };
     loop {
-        let judged = judge_apply(site, mesh, &request, &given, request_id, &patience).await?;
-        let (guard_basis, changes) = match judged {
-            Judged::Unwritten(answer) => return Ok(answer),
-            Judged::Write { guard_basis, changes } => (guard_basis, changes),
+        let base = write.base().await?;
+        let is_repeated = !request.dry_run && write.is_answered(&base);
+        let judged = if is_repeated {
+            Judged::default()
+        } else {
+            write.judge(&base, policy::merge(&base.documents, &given, request.prune)).await?
         };
-        let command = Command::Apply {
-            documents: given.iter().map(Document::to_json).collect(),
-            prune: request.prune,
-            expect: request.expect_revision,
-            message: request.message.clone(),
-        };
-        let proposal = Proposal { request_id, actor: actor.to_string(), guard_basis, command };
-        if let Some(outcome) = commit(mesh, proposal, &patience).await? {
-            return answer(site, mesh, outcome, changes, patience).await;
+        if request.dry_run {
+            return Ok(unwritten(&base, view::Applied::DryRun, judged.changes, &write.patience));
+        }
+        if judged.changes.is_empty() && !is_repeated && !is_given_up(&base) {
+            return Ok(unwritten(&base, view::Applied::Unchanged, judged.changes, &write.patience));
+        }
+        if let Some(answer) = write.commit(command.clone(), judged).await? {
+            return Ok(answer);
         }
     }
-}
-
-/// What is to become of a request, by the state of the cluster.
-enum Judged {
-    /// Nothing is to be written.
-    Unwritten(view::ApplyAnswer),
-    /// These changes are to be written, if the guard that they were judged by, where it matters, is still the same.
-    Write { guard_basis: Option<Digest>, changes: Vec<view::Change> },
-}
-
-async fn judge_apply(
-    site: &Site,
-    mesh: &Mesh,
-    request: &view::ApplyRequest,
-    given: &[Document],
-    request_id: u128,
-    patience: &Patience,
-) -> Result<Judged, ApiError> {
-    let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
-    let is_repeated = !request.dry_run && base.answered(request_id).is_some();
-    let (mut guard_basis, mut changes) = (None, Vec::new());
-    if !is_repeated {
-        expect(&base, request.expect_revision)?;
-        let merged = policy::merge(&base.documents, given, request.prune);
-        let merged = documents::check(&base, merged).await?;
-        guard_basis = check_capacity(site, mesh, &base, &merged)?;
-        changes = documents::changes(&base.documents, &merged);
-    }
-    if request.dry_run || (changes.is_empty() && !is_repeated && !is_given_up(&base)) {
-        let outcome = if request.dry_run { view::Applied::DryRun } else { view::Applied::Unchanged };
-        return Ok(Judged::Unwritten(unwritten(&base, outcome, changes, patience)));
-    }
-    Ok(Judged::Write { guard_basis, changes })
 }
 
 pub(super) async fn rollback(
@@ -115,23 +110,78 @@ pub(super) async fn rollback(
 ) -> Result<view::ApplyAnswer, ApiError> {
     let patience = Patience::new(request.wait, request.timeout_ms);
     let request_id = request.request_id.map_or_else(rand::random, |id| id.0);
+    let write = Write { site, mesh, actor, request_id, expect: request.expect_revision, patience };
+    let command = Command::Rollback { to: request.to, expect: request.expect_revision, message: request.message };
     loop {
-        let base = mesh.raft.read(READ_WITHIN.min(patience.left())).await.map_err(|error| failure::unread(&error))?;
-        let (mut guard_basis, mut changes) = (None, Vec::new());
-        if base.answered(request_id).is_none() {
-            expect(&base, request.expect_revision)?;
+        let base = write.base().await?;
+        let judged = if write.is_answered(&base) {
+            Judged::default()
+        } else {
             // What is not there the log refuses. What fitted once may not fit any more: there may be more members.
-            let target = compiled::documents(&base, request.to).unwrap_or_default();
-            let target = documents::check(&base, target).await?;
-            guard_basis = check_capacity(site, mesh, &base, &target)?;
-            changes = documents::changes(&base.documents, &target);
+            write.judge(&base, compiled::documents(&base, request.to).unwrap_or_default()).await?
+        };
+        if let Some(answer) = write.commit(command.clone(), judged).await? {
+            return Ok(answer);
         }
-        let message = request.message.clone();
-        let command = Command::Rollback { to: request.to, expect: request.expect_revision, message };
-        let proposal = Proposal { request_id, actor: actor.to_string(), guard_basis, command };
-        if let Some(outcome) = commit(mesh, proposal, &patience).await? {
-            return answer(site, mesh, outcome, changes, patience).await;
+    }
+}
+
+impl Write<'_> {
+    /// What it is judged by.
+    async fn base(&self) -> Result<Arc<State>, ApiError> {
+        let within = READ_WITHIN.min(self.patience.left());
+        self.mesh.raft.read(within).await.map_err(|error| failure::unread(&error))
+    }
+
+    /// Whether the same write was made before.
+    fn is_answered(&self, base: &State) -> bool {
+        base.answered(self.request_id).is_some()
+    }
+
+    /// Judges the documents that there are to be.
+    async fn judge(&self, base: &State, wanted: Vec<Document>) -> Result<Judged, ApiError> {
+        expect(base, self.expect)?;
+        let wanted = documents::check(base, wanted).await?;
+        self.check_capacity(base, &wanted)?;
+        // Who joins is judged by the channels of its moment; so these are to be judged by the members of theirs.
+        let guard_basis = channels::of(&wanted).next().map(|_| base.guard_basis());
+        Ok(Judged { guard_basis, changes: documents::changes(&base.documents, &wanted) })
+    }
+
+    /// Refuses channels that the guard of this node has no room for.
+    fn check_capacity(&self, base: &State, documents: &[Document]) -> Result<(), ApiError> {
+        let in_force = self.mesh.enforcement.borrow().guard.clone();
+        let fits = Capacity::new(self.site, self.mesh, base, &in_force).for_documents(documents);
+        fits.map_err(|finding| documents::findings(&policy::Diagnostics(vec![finding])))
+    }
+
+    /// Commits and waits; nothing if it has to be judged again, for members or channels have changed since.
+    async fn commit(&self, command: Command, judged: Judged) -> Result<Option<view::ApplyAnswer>, ApiError> {
+        let Judged { guard_basis, changes } = judged;
+        let (request_id, actor) = (self.request_id, self.actor.to_string());
+        let proposal = Proposal { request_id, actor, guard_basis, command };
+        match self.mesh.raft.write(proposal, self.patience.left()).await {
+            Err(WriteError::Refused(Refusal::GuardMoved)) if !self.patience.left().is_zero() => Ok(None),
+            written => self.answer(written.map_err(failure::write)?, changes).await.map(Some),
         }
+    }
+
+    async fn answer(&self, outcome: Outcome, changes: Vec<view::Change>) -> Result<view::ApplyAnswer, ApiError> {
+        let Outcome { index, revision: Some(revision), digest: Some(digest), .. } = outcome else {
+            return Err(ApiError::internal("the log answered a policy write without a revision"));
+        };
+        let committed_ms = self.patience.elapsed_ms();
+        let progress = follow(self.site, self.mesh, revision, &self.patience).await;
+        Ok(view::ApplyAnswer {
+            revision,
+            index,
+            digest,
+            outcome: progress.outcome,
+            changes,
+            committed_ms,
+            activated_ms: (progress.outcome == view::Applied::Active).then(|| self.patience.elapsed_ms()),
+            nodes: progress.nodes,
+        })
     }
 }
 
@@ -151,17 +201,6 @@ fn expect(state: &State, expected: Option<u64>) -> Result<(), ApiError> {
     }
 }
 
-/// Refuses channels that the guard of this node has no room for. What it was judged by, if there are other channels than
-/// the live ones.
-fn check_capacity(site: &Site, mesh: &Mesh, base: &State, documents: &[Document]) -> Result<Option<Digest>, ApiError> {
-    let in_force = mesh.enforcement.borrow().guard.clone();
-    let fits = Capacity::new(site, mesh, base, &in_force).for_documents(documents);
-    fits.map_err(|finding| documents::findings(&policy::Diagnostics(vec![finding])))?;
-    let live = channels::live(base);
-    let asks_for_more = channels::of(documents).any(|channel| !live.contains(&channel));
-    Ok(asks_for_more.then(|| base.guard_basis()))
-}
-
 fn unwritten(
     base: &State,
     outcome: view::Applied,
@@ -178,38 +217,6 @@ fn unwritten(
         activated_ms: None,
         nodes: Vec::new(),
     }
-}
-
-/// Commits; nothing if it has to be judged again, for members or channels have changed since.
-async fn commit(mesh: &Mesh, proposal: Proposal, patience: &Patience) -> Result<Option<Outcome>, ApiError> {
-    match mesh.raft.write(proposal, patience.left()).await {
-        Err(WriteError::Refused(Refusal::GuardMoved)) if !patience.left().is_zero() => Ok(None),
-        written => Ok(Some(written.map_err(failure::write)?)),
-    }
-}
-
-async fn answer(
-    site: &Site,
-    mesh: &Mesh,
-    outcome: Outcome,
-    changes: Vec<view::Change>,
-    patience: Patience,
-) -> Result<view::ApplyAnswer, ApiError> {
-    let Outcome { index, revision: Some(revision), digest: Some(digest), .. } = outcome else {
-        return Err(ApiError::internal("the log answered a policy write without a revision"));
-    };
-    let committed_ms = patience.elapsed_ms();
-    let progress = follow(site, mesh, revision, &patience).await;
-    Ok(view::ApplyAnswer {
-        revision,
-        index,
-        digest,
-        outcome: progress.outcome,
-        changes,
-        committed_ms,
-        activated_ms: (progress.outcome == view::Applied::Active).then(|| patience.elapsed_ms()),
-        nodes: progress.nodes,
-    })
 }
 
 struct Progress {
