@@ -42,7 +42,8 @@ impl Words {
         if let Some(release) = words.strip_prefix("Linux ") {
             self.release = Some(release.trim().to_owned());
         } else if let Some(code) = words.strip_prefix("tests ended with ") {
-            self.ended = code.trim().parse().ok();
+            // The kernel may say something of its own behind it, on the same line.
+            self.ended = code.split(|letter: char| !letter.is_ascii_digit()).next().and_then(|code| code.parse().ok());
         }
     }
 
@@ -149,6 +150,8 @@ mod tests {
         assert_eq!(said, Words { release: Some("6.1.0-56-amd64".to_owned()), ended: Some(0) });
         assert!(said.verdict("6.1.0-56-amd64").is_ok());
         assert!(said.verdict("6.12.1").is_err());
+        let interrupted = words("hedgerow-guest: tests ended with 0[   37.0] sysrq: Power Off\r\n");
+        assert_eq!(interrupted.ended, Some(0));
     }
 
     #[test]

@@ -14,5 +14,7 @@ ip link set lo up
 echo "hedgerow-guest: Linux $(cat /proc/sys/kernel/osrelease)"
 /tests --show-output $FILTER
 echo "hedgerow-guest: tests ended with $?"
+# The serial line is slower than this: what the kernel says of its end must not come between.
+sleep 1
 echo o > /proc/sysrq-trigger
 sleep 60
