@@ -73,6 +73,12 @@ impl CompileError {
         CompileError { limit: "port_classes_max", what, needed, available, advice }
     }
 
+    /// Ranges of ports of which so many lie in so many others that telling them apart would take too much time and memory.
+    pub(super) fn port_overlaps(needed: usize, available: usize) -> CompileError {
+        let (what, advice) = ("ranges of ports inside others", "name fewer ranges that overlap, or the same ones");
+        CompileError { limit: "port_overlaps_max", what, needed, available, advice }
+    }
+
     /// Whether what is full grows with addresses, whoever names them, more than with rules.
     pub(super) fn is_of_addresses(&self) -> bool {
         [TableId::Chunks, TableId::Skips, TableId::Classes].into_iter().any(|table| words(table).0 == self.limit)

@@ -18,6 +18,8 @@ use crate::{
 const NARROW_CLASSES: [usize; 8] = [4096, 1024, 256, 64, 16, 4, 1, 0];
 /// Classes and groups that 16 bits tell apart.
 const CLASSES_MAX: usize = 1 << 16;
+/// Classes of all atoms together, and of all sets: 128 MiB each while an image is made.
+const OVERLAPS_MAX: usize = 1 << 25;
 /// What a cell costs in entries of a base row: two words, and not every cell is full.
 const CELL_COST: usize = 3;
 
@@ -91,6 +93,7 @@ impl PortClasses {
     /// it is not to be chosen.
     pub(super) fn new(atoms: &PortAtoms, fallbacks: usize, border: Option<usize>) -> Result<PortClasses, CompileError> {
         let intervals = Intervals::new(&atoms.atoms);
+        check_overlaps(intervals.overlaps())?;
         let (class_of, classes) = intervals.classes();
         if classes > CLASSES_MAX {
             return Err(CompileError::port_classes(classes, CLASSES_MAX));
@@ -107,10 +110,15 @@ impl PortClasses {
             let groups = broad.iter().flat_map(|&atom| members.get(atom)).map(|&class| group_of[class as usize]);
             groups_of.push(ascending(groups.collect()));
             classes_of.push(ascending(fine.iter().flat_map(|&atom| members.get(atom)).copied().collect()));
+            check_overlaps(classes_of.items().len() + groups_of.items().len())?;
         }
         let words = intervals.words(&class_of, &group_of);
         Ok(PortClasses { words, classes, groups, group_of, classes_of, groups_of })
     }
+}
+
+fn check_overlaps(needed: usize) -> Result<(), CompileError> {
+    if needed > OVERLAPS_MAX { Err(CompileError::port_overlaps(needed, OVERLAPS_MAX)) } else { Ok(()) }
 }
 
 /// The most classes that an atom may have and still be narrow: where cells and base rows together cost least.
@@ -158,6 +166,11 @@ impl Intervals {
         let at = |bound: u32| bounds.partition_point(|&other| other < bound);
         let spans = ranges.iter().map(|&(from, to)| (at(from), at(to))).collect();
         Intervals { bounds, spans }
+    }
+
+    /// Intervals of all atoms together.
+    fn overlaps(&self) -> usize {
+        self.spans.iter().map(|(from, to)| to - from).sum()
     }
 
     /// The class of each interval, and how many classes there are.

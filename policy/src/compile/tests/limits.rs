@@ -114,3 +114,22 @@ fn g18_limits_past_what_an_index_holds_are_refused_whatever_the_room() {
     let limits = CompileLimits { limits_max: 1 << 20, ..CompileLimits::default() };
     assert_eq!(limits.elements(TableId::Limits), LIMIT_NONE as usize);
 }
+
+/// Each range lies in all before it: the pieces of all together are as many as the square of their number.
+#[test]
+fn g18_ranges_of_ports_that_cut_each_other_too_often_are_refused_before_they_cost_memory() {
+    let nested = |count: u32| {
+        let range = |number: u32| format!("{{protocol: tcp, portRange: {}-{}}}", 1 + number, 65_535 - number);
+        let services: Vec<String> = (0..count).map(range).collect();
+        let rules = services.chunks(256).enumerate();
+        let rule = |(index, services): (usize, &[String])| {
+            format!("{{name: r{index}, action: allow, services: [{}]}}", services.join(", "))
+        };
+        model_of(&rules.map(rule).collect::<Vec<_>>().join(",\n"))
+    };
+    assert!(compile(&nested(2_000), &[], &CompileLimits::default()).is_ok());
+    let error = compile(&nested(6_000), &[], &CompileLimits::default()).unwrap_err();
+    let says = "the compiled policy needs at least 36000000 ranges of ports inside others, and 33554432 is the limit \
+                (`port_overlaps_max`)";
+    assert_eq!(error.to_string(), says);
+}
