@@ -4,9 +4,7 @@
 #define HR_COUNT_H
 
 static __always_inline struct hr_cpu *hr_cpu_of(u32 number) {
-    struct hr_cpu *cpus = HR_VALUE(HR_CPUS);
-
-    return cpus + HR_CUT(number, HR_CPUS_MASK);
+    return HR_BEHIND(HR_VALUE(HR_CPUS), HR_CUT(number, HR_CPUS_MASK) * (u64)sizeof(struct hr_cpu));
 }
 
 static __always_inline struct hr_cpu *hr_this_cpu(void) {
@@ -23,7 +21,7 @@ static __always_inline void hr_count_reason(const struct hr_frame *f, struct hr_
 }
 
 static __always_inline void hr_count_rule(const struct hr_frame *f, struct hr_count *rules, u32 rule) {
-    hr_add(rules + HR_CUT(rule, HR_RULES_MASK), f);
+    hr_add(HR_BEHIND(rules, HR_CUT(rule, HR_RULES_MASK) * (u64)sizeof(struct hr_count)), f);
 }
 
 /* `cpu`: the number of this one. */

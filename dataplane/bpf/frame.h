@@ -33,14 +33,26 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
     f->hook = HR_INGRESS;
 }
 
-static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
+/* The VLAN of the tag that the kernel has taken off; 0: none. Before 6.2 the protocol may be left over from a tag that is
+ * gone; to ask for the tag alone takes longer. */
+static __always_inline u16 hr_taken_off(struct __sk_buff *skb) {
+    return skb->vlan_proto && skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
+}
+
+/* Without that, for who has asked for it already. */
+static __always_inline void hr_frame_untagged(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
     f->data = hr_pointer(skb->data);
     f->end = hr_pointer(skb->data_end);
     f->ctx = skb;
     f->lazy = 0;
     f->came_in = hook == HR_EGRESS ? skb->ingress_ifindex : 0;
-    f->vid = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
+    f->vid = 0;
     f->hook = hook;
+}
+
+static __always_inline void hr_frame_skb(struct hr_frame *f, struct __sk_buff *skb, u8 hook) {
+    hr_frame_untagged(f, skb, hook);
+    f->vid = hr_taken_off(skb);
 }
 
 /* What is counted of it; apart, for the straight line counts at its end and needs the registers until then. */

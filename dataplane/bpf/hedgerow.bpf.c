@@ -91,7 +91,9 @@ __noinline int hr_closer_egress(struct __sk_buff *skb, __s64 live) {
 static __always_inline u32 hr_plain_skb(struct __sk_buff *skb, __s64 live, u8 hook) {
     struct hr_frame f = {};
 
-    hr_frame_skb(&f, skb, hook);
+    if (HR_UNLIKELY(hr_taken_off(skb)))
+        return HR_NONE;
+    hr_frame_untagged(&f, skb, hook);
     return hr_plainly_judge(&f, live, false);
 }
 
@@ -163,7 +165,9 @@ __noinline int hr_guard_closer_egress(struct __sk_buff *skb) {
 static __always_inline bool hr_unguarded(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {};
 
-    hr_frame_skb(&f, skb, hook);
+    if (HR_UNLIKELY(hr_taken_off(skb)))
+        return false;
+    hr_frame_untagged(&f, skb, hook);
     return hr_plainly_unguarded(&f);
 }
 
@@ -227,7 +231,9 @@ __noinline int hr_asked_egress(struct __sk_buff *skb) {
 static __always_inline u32 hr_ask_skb(struct __sk_buff *skb, u8 hook) {
     struct hr_frame f = {.probe = 1};
 
-    hr_frame_skb(&f, skb, hook);
+    if (hr_taken_off(skb))
+        return HR_NONE;
+    hr_frame_untagged(&f, skb, hook);
     return hr_ask(&f);
 }
 

@@ -32,12 +32,12 @@ static __always_inline u8 hr_plain_flags(const struct hr_frame *f) {
     return ((const volatile u8 *)hr_plain_transport(f))[13];
 }
 
-/* Whether it is IPv4 without tags or options, and the frame long enough for the headers. Words are read whole, for every
- * look counts. */
+/* Whether it is IPv4 without tags in it or options, and long enough for the headers. Words are read whole, for every look
+ * counts. */
 static __always_inline bool hr_plain_frame(const struct hr_frame *f) {
     const void *ip = hr_plain_ip(f);
 
-    return hr_plain_transport(f) + sizeof(struct tcphdr) <= f->end && !f->vid &&
+    return hr_plain_transport(f) + sizeof(struct tcphdr) <= f->end &&
            (*(const u32 *)(ip - 2) & HR_PLAIN_IP4_MASK) == HR_PLAIN_IP4;
 }
 

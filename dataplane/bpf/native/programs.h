@@ -84,6 +84,7 @@ static int hr_run(const struct hr_program *program, const struct hr_arrival *a) 
             .ifindex = a->ifindex,
             .gso_segs = a->segments,
             .vlan_present = a->vlan >> 16,
+            .vlan_proto = a->vlan ? bpf_htons(HR_ETH_VLAN) : 0,
             .vlan_tci = a->vlan & 0xffff,
             .whole = whole,
         };
