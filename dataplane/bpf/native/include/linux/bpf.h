@@ -34,6 +34,7 @@ struct __sk_buff {
     __u32 ifindex;
     __u32 gso_segs;
     __u32 vlan_present;
+    __u32 vlan_proto;
     __u32 vlan_tci;
     struct hr_whole whole;
 };
