@@ -11,7 +11,7 @@ use policy::{Direction, LocalInterface};
 
 use crate::{
     guard::{CLUSTER_PORT, guard_of, member},
-    lab::{self, HERE, Lab, THERE, activate, deny_all, ifindex},
+    lab::{self, HERE, HERE_V4, Lab, THERE, THERE_V4, activate, deny_all, ifindex},
 };
 
 const HERE_TAGGED: &str = "10.78.0.1";
@@ -124,4 +124,56 @@ fn a_sync_flow_belongs_to_the_device_of(tags: &[u16]) {
     lab::run(&format!("ip link del {HERE}.5"));
     let _its_hooks_are_gone_too = kernel.check_hooks();
     assert_eq!(asked(&mut kernel), Reason::Spoofed);
+}
+
+/// Sends a frame out of the peer's end as it is.
+fn transmit(lab: &Lab, frame: &[u8]) {
+    lab.at_peer(|| {
+        // SAFETY: an address of zeros is valid; the call reads it and the frame, and is told how long both are.
+        let sent = unsafe {
+            let mut to: libc::sockaddr_ll = std::mem::zeroed();
+            to.sll_family = u16::try_from(libc::AF_PACKET).unwrap();
+            to.sll_ifindex = ifindex(THERE).cast_signed();
+            let socket = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0);
+            let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap();
+            let sent = libc::sendto(socket, frame.as_ptr().cast(), frame.len(), 0, (&raw const to).cast(), length);
+            libc::close(socket);
+            sent
+        };
+        assert_eq!(sent, frame.len().cast_signed(), "{}", std::io::Error::last_os_error());
+    });
+}
+
+/// The kernel takes a tag off before traffic control sees the packet. A sync flow of the device itself has none but one of priority; whoever sends
+/// with a tag, and there is no such VLAN here, sends with a member's address from where it does not live.
+#[test]
+fn g0_a_tag_that_the_kernel_has_taken_off_is_seen() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut kernel = Kernel::open(lab::config(&lab, XdpMode::Off, TcMode::Auto)).unwrap();
+    let guard = guard_of(&[lab.interface(Role::Cluster)], &[member(1, &[HERE_V4]), member(2, &[THERE_V4])]);
+    kernel.set_guard(&guard).unwrap();
+    activate(&mut kernel, 1, &deny_all());
+    let sync = frame_of(&flow_of((THERE_V4, CLUSTER_PORT), (HERE_V4, CLUSTER_PORT), 17), 0);
+    let strange = frame_of(&flow_of(("198.51.100.7", 40_000), (HERE_V4, 443), 6), 2);
+    let mut arrives = |frame: &[u8], tag: Option<u16>, reason: Reason| {
+        let mut frame = frame.to_vec();
+        let tag = tag.into_iter().flat_map(|tag| [0x8100, tag]);
+        frame.splice(12..12, tag.flat_map(u16::to_be_bytes));
+        let count = |kernel: &mut Kernel| kernel.counters().reason(Direction::Ingress, reason).packets;
+        let before = count(&mut kernel);
+        transmit(&lab, &frame);
+        assert_eq!(count(&mut kernel), before + 1, "{reason}: {:?}", lab::seen(&mut kernel));
+    };
+    for (tag, of_sync) in [
+        (None, Reason::Guard),
+        (Some(5), Reason::Spoofed),
+        (Some(3 << 13), Reason::Guard),
+        (Some(3 << 13 | 5), Reason::Spoofed),
+    ] {
+        arrives(&sync, tag, of_sync);
+        arrives(&strange, tag, Reason::Denied);
+    }
 }
