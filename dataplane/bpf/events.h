@@ -7,9 +7,11 @@
 #define HR_EVENTS_H
 
 static __always_inline bool hr_may_tell(struct hr_cpu *cpu) {
-    if (!cpu->may_tell)
+    u32 left = *(volatile u32 *)&cpu->may_tell;
+
+    if (!left)
         return false;
-    cpu->may_tell--;
+    cpu->may_tell = left - 1;
     return true;
 }
 
