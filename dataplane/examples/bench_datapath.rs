@@ -1,8 +1,11 @@
 //! Nanoseconds per packet of the programs, by test run in the kernel, beside floors and references, in one run: everything is measured
-//! in turn, several times, and the median counts. `cargo xtask bench datapath` runs it; it needs root.
+//! in turn, several times, and the middle half counts. Where the kernel puts a program makes a nanosecond or two, so what has to be
+//! told so exactly is loaded several times. `cargo xtask bench datapath` runs it; it needs root.
 
 #![expect(clippy::print_stdout, reason = "a measurement prints")]
 
+#[path = "peers/middle.rs"]
+mod middle;
 mod support;
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -11,10 +14,13 @@ use dataplane::{
     Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode,
     testing::{BULK_MAX, Bench, frame_of},
 };
-use policy::{Direction, Flow, Guard, GuardEntry, PortMatch, sample::SplitMix64};
-use support::{Prefixes, World, compiled, median};
+use middle::middle;
+use policy::{Direction, Flow, Guard, GuardEntry, Image, PortMatch, sample::SplitMix64};
+use support::{Prefixes, World, compiled};
 
 const ROUNDS: usize = 9;
+/// Times that the programs of a number of prefixes are loaded.
+const LOADS: usize = 3;
 /// Runs of a program on one frame for one figure.
 const REPEAT: u32 = 300_000;
 /// Tuples in a loop with random addresses; about as many as fit no cache.
@@ -52,9 +58,9 @@ fn rounds<const N: usize>(mut one: impl FnMut(usize) -> f64) -> [Figures; N] {
     figures
 }
 
-/// The median over the rounds of what a round says of two programs.
+/// What the rounds say of two programs.
 fn compared(one: &[f64], other: &[f64], of: impl Fn(f64, f64) -> f64) -> f64 {
-    median(one.iter().zip(other).map(|(one, other)| of(*one, *other)).collect())
+    middle(&one.iter().zip(other).map(|(one, other)| of(*one, *other)).collect::<Figures>())
 }
 
 fn ratio(one: &[f64], other: &[f64]) -> f64 {
@@ -68,35 +74,53 @@ fn excess(one: &[f64], other: &[f64]) -> f64 {
 /// Figures of one number of prefixes.
 struct Row {
     prefixes: usize,
+    measured: Measured,
+}
+
+/// What is measured with one load, or with several one after another.
+#[derive(Default)]
+struct Measured {
     /// Empty, parse, classify, whole program, reference.
     hot: [Figures; 5],
     /// Nothing, classify, reference.
     random: [Figures; 3],
 }
 
-fn measure(prefixes: usize) -> Row {
-    let world = World::new();
-    let mut kernel = open(&world);
-    let mut random = SplitMix64::new(7);
-    let networks = Prefixes::random(prefixes, &mut random);
+impl Measured {
+    fn append(&mut self, load: Measured) {
+        let more = load.hot.into_iter().chain(load.random);
+        self.hot.iter_mut().chain(&mut self.random).zip(more).for_each(|(all, more)| all.extend(more));
+    }
+}
+
+fn row(prefixes: usize) -> Row {
+    let networks = Prefixes::random(prefixes, &mut SplitMix64::new(7));
     let image = networks.image();
     println!(
         "  {prefixes} prefixes: {} classes, image of {} KiB",
         image.tables.elements(policy::TableId::Classes),
         image.tables.bytes() / 1024
     );
-    let prepared = kernel.prepare(1, &image, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let mut measured = Measured::default();
+    (0..LOADS).for_each(|_| measured.append(measure(&networks, &image)));
+    Row { prefixes, measured }
+}
+
+fn measure(networks: &Prefixes, image: &Image) -> Measured {
+    let world = World::new();
+    let mut kernel = open(&world);
+    let mut random = SplitMix64::new(8);
+    let prepared = kernel.prepare(1, image, &[]).unwrap_or_else(|error| panic!("{error}"));
     let active = kernel.activate(prepared).unwrap_or_else(|error| panic!("{error}"));
     let mut bench = Bench::open(&kernel).unwrap_or_else(|error| panic!("{error}"));
     let (lpm, allowed) = networks.reference();
     bench.set_reference(&lpm, &allowed).unwrap_or_else(|error| panic!("{error}"));
-    let frame = frame_of(&networks.allowed_flow(&image, &mut random), SYN);
+    let frame = frame_of(&networks.allowed_flow(image, &mut random), SYN);
     let flows: Vec<Flow> = (0..TUPLES.min(BULK_MAX)).map(|_| networks.flow(&mut random)).collect();
     bench.set_tuples(active.generation, &flows);
     let programs = ["hr_empty", "hr_parse_only", "hr_parse_classify", "live", "hr_parse_reference"];
     let loops = ["hr_loop_nothing", "hr_loop_classify", "hr_loop_reference"];
-    Row {
-        prefixes,
+    Measured {
         hot: rounds(|index| time(&kernel, &bench, programs[index], &frame, REPEAT)),
         random: rounds(|index| time(&kernel, &bench, loops[index], &frame, LOOPS) / flows.len() as f64),
     }
@@ -177,22 +201,24 @@ fn verdict(what: &str, value: f64, unit: &str, target: f64) {
 }
 
 fn main() {
-    println!("nanoseconds per packet by test run; {ROUNDS} rounds in turn, medians");
-    let rows: Vec<Row> = COUNTS.into_iter().map(measure).collect();
+    println!(
+        "nanoseconds per packet by test run; {ROUNDS} rounds in turn, by prefixes {LOADS} loads of them; middle half"
+    );
+    let rows: Vec<Row> = COUNTS.into_iter().map(row).collect();
     println!("\none packet again and again (caches hot)");
     println!("  prefixes     empty     parse  +classify  whole program  parse + 2 LPM + hash");
-    for Row { prefixes, hot, .. } in &rows {
-        let [empty, parse, classify, whole, reference] = hot.clone().map(median);
+    for Row { prefixes, measured } in &rows {
+        let [empty, parse, classify, whole, reference] = measured.hot.each_ref().map(|figures| middle(figures));
         println!("  {prefixes:>8} {empty:>9.1} {parse:>9.1} {classify:>10.1} {whole:>14.1} {reference:>21.1}");
     }
     println!("\n{TUPLES} random addresses of the prefixes (loop included)");
     println!("  prefixes  classify  2 LPM + hash   ratio");
-    for Row { prefixes, random: [_, ours, theirs], .. } in &rows {
-        let (one, other) = (median(ours.clone()), median(theirs.clone()));
+    for Row { prefixes, measured: Measured { random: [_, ours, theirs], .. } } in &rows {
+        let (one, other) = (middle(ours), middle(theirs));
         println!("  {prefixes:>8} {one:>9.1} {other:>13.1} {:>7.1}", ratio(theirs, ours));
     }
     let beside = beside();
-    let [parse, miss, hit, hash, flow, established] = beside.clone().map(median);
+    let [parse, miss, hit, hash, flow, established] = beside.each_ref().map(|figures| middle(figures));
     println!("\nguard and state");
     println!(
         "  parse {parse:.1}; guard: no sync flow {miss:.1}, sync flow {hit:.1}; look-up in a hash of its size {hash:.1}"
@@ -203,14 +229,14 @@ fn main() {
 }
 
 fn targets(rows: &[Row], [parse, miss, hit, hash, flow, established]: &Beside) {
-    for Row { prefixes, hot: [_, parse, classify, ..], .. } in rows {
+    for Row { prefixes, measured: Measured { hot: [_, parse, classify, ..], .. } } in rows {
         verdict(&format!("classification above parse at {prefixes} prefixes"), excess(classify, parse), "ns", 10.0);
     }
-    let costs: Vec<f64> = rows.iter().map(|row| ratio(&row.hot[2], &row.hot[1])).collect();
+    let costs: Vec<f64> = rows.iter().map(|row| ratio(&row.measured.hot[2], &row.measured.hot[1])).collect();
     let (most, least) =
         (costs.iter().copied().fold(f64::MIN, f64::max), costs.iter().copied().fold(f64::MAX, f64::min));
     verdict("flatness: classification over parse, slowest over fastest", most / least, "x", 1.3);
-    let [_, ours, theirs] = &rows[rows.len() - 1].random;
+    let [_, ours, theirs] = &rows[rows.len() - 1].measured.random;
     verdict("random addresses, 100,000 prefixes: ours over 2 LPM + hash", ratio(ours, theirs), "x", 0.2);
     verdict("established reply over a look-up in an LRU hash", ratio(established, flow), "x", 1.3);
     verdict("guard, packet that is no sync flow, above parse", excess(miss, parse), "ns", 10.0);

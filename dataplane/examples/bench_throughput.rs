@@ -11,6 +11,8 @@
 mod guarded;
 #[path = "peers/inject.rs"]
 mod inject;
+#[path = "peers/middle.rs"]
+mod middle;
 #[path = "peers/rules.rs"]
 mod rules;
 #[path = "peers/world.rs"]
@@ -28,6 +30,7 @@ use std::{
 use dataplane::{XdpMode, testing::frame_of};
 use guarded::Guarded;
 use inject::{Answer, attach, load, receive_offload_on, send};
+use middle::middle;
 use policy::{CompileLimits, Flow, compile};
 use rules::{Form, Rules};
 use world::{median, run, verdict, veth};
@@ -239,14 +242,6 @@ fn ip_received() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/net/snmp").expect("IP has counters");
     let line = text.lines().filter(|line| line.starts_with("Ip:")).nth(1).expect("names, then counters");
     line.split_whitespace().nth(3).and_then(|word| word.parse().ok()).expect("InReceives")
-}
-
-/// The mean of the middle half: the kernel counts whole nanoseconds, and a median would keep what it has cut off.
-fn middle(times: &[f64]) -> f64 {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    let half = &times[times.len() / 4..times.len() - times.len() / 4];
-    half.iter().sum::<f64>() / half.len() as f64
 }
 
 /// The figures of one direction of verdict, one a round.

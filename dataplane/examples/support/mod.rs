@@ -1,4 +1,4 @@
-//! What the measurements share: a world of their own, policies with many prefixes, medians.
+//! What the measurements share: a world of their own, policies with many prefixes.
 
 use std::{collections::BTreeMap, fmt::Write, net::Ipv4Addr, path::PathBuf};
 
@@ -142,10 +142,4 @@ pub(crate) fn compiled(text: &str) -> Image {
 /// The segments that a segment lets in.
 fn peers_of(segment: usize, count: usize) -> impl Iterator<Item = usize> {
     [1, 7, 20].into_iter().map(move |step| (segment + step) % count)
-}
-
-/// The middle one.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
