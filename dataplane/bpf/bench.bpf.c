@@ -236,10 +236,11 @@ int hr_parse_classify(struct xdp_md *ctx) {
     struct hr_frame f = {};
     struct hr_packet p = {};
     struct hr_found found = {};
-    struct hr_half half = hr_half_of(hr_live_word());
+    struct hr_half half;
 
     if (!hr_bench_parse(ctx, &f, &p))
         return XDP_ABORTED;
+    half = hr_half_of(hr_live_word());
     hr_classify_inline(&half, &p, false, &found);
     hr_count_rules(&f, bpf_get_smp_processor_id(), half.slot, &found);
     return hr_allows(&found) ? XDP_PASS : XDP_DROP;
