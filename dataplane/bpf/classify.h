@@ -168,7 +168,7 @@ static __always_inline u32 hr_port_index(u8 protocol, u16 port) {
 #define HR_EXCEPTION(image, table, cells, column)                                                                      \
     ({                                                                                                                 \
         u32 hr_owner = (cells), hr_value = HR_INDEX_NONE;                                                              \
-        if (HR_UNLIKELY(hr_owner != HR_INDEX_NONE)) {                                                                               \
+        if (HR_UNLIKELY(hr_owner != HR_INDEX_NONE)) {                                                                  \
             u32 *hr_cell = HR_ELEMENT(image, table, hr_owner + (column), 8);                                           \
             if (hr_cell[0] == hr_owner)                                                                                \
                 hr_value = hr_cell[1];                                                                                 \

@@ -30,8 +30,8 @@
 #define HR_TCP_SYN 0x02
 #define HR_TCP_RST 0x04
 #define HR_TCP_ACK 0x10
-/* The flags that are judged, and a bit for each set of them that can be, the sign for the empty one: one of SYN, RST and
- * ACK, and no FIN or RST beside SYN. */
+/* The flags that are judged, and a bit for each set of them that can be, the sign for the empty one: one of SYN, RST
+ * and ACK, and no FIN or RST beside SYN. */
 #define HR_TCP_JUDGED (HR_TCP_FIN | HR_TCP_SYN | HR_TCP_RST | HR_TCP_ACK)
 #define HR_TCP_SOUND 0x2c00ec00u
 

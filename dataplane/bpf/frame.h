@@ -33,8 +33,8 @@ static __always_inline void hr_frame_xdp(struct hr_frame *f, struct xdp_md *ctx,
     f->hook = HR_INGRESS;
 }
 
-/* The VLAN of the tag that the kernel has taken off; 0: none. Before 6.2 the protocol may be left over from a tag that is
- * gone; to ask for the tag alone takes longer. */
+/* The VLAN of the tag that the kernel has taken off; 0: none. Before 6.2 the protocol may be left over from a tag that
+ * is gone; to ask for the tag alone takes longer. */
 static __always_inline u16 hr_taken_off(struct __sk_buff *skb) {
     return skb->vlan_proto && skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
 }

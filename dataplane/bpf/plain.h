@@ -32,8 +32,8 @@ static __always_inline u8 hr_plain_flags(const struct hr_frame *f) {
     return ((const volatile u8 *)hr_plain_transport(f))[13];
 }
 
-/* Whether it is IPv4 without tags in it or options, and long enough for the headers. Words are read whole, for every look
- * counts. */
+/* Whether it is IPv4 without tags in it or options, and long enough for the headers. Words are read whole, for every
+ * look counts. */
 static __always_inline bool hr_plain_frame(const struct hr_frame *f) {
     const void *ip = hr_plain_ip(f);
 
@@ -227,8 +227,8 @@ static __always_inline u32 hr_plainly_count(struct hr_frame *f, u32 generation, 
     return reason;
 }
 
-/* Judges and counts; HR_NONE: look closer. Floods and most of what passes end here early: their reason is known where it
- * is counted. */
+/* Judges and counts; HR_NONE: look closer. Floods and most of what passes end here early: their reason is known where
+ * it is counted. */
 static __always_inline u32 hr_plainly_judge(struct hr_frame *f, __s64 live, const bool xdp) {
     struct hr_plain plain = {};
     u32 reason;

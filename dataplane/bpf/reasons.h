@@ -40,7 +40,7 @@ enum hr_reason {
     HR_ROUTING_HEADER = 45,    /* IPv6 routing header of type 0 (RFC 5095) */
     HR_VLAN_DEPTH = 46,        /* more than two VLAN tags */
     HR_RATE_LIMITED = 47,      /* over the limit of the rule that allows it */
-    HR_UNTOLD = 63, /* no reason: counts what is HR_DENIED and could not be told of */
+    HR_UNTOLD = 63,            /* no reason: counts what is HR_DENIED and could not be told of */
     HR_REASONS = 64,
 };
 

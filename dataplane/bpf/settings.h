@@ -10,9 +10,10 @@
 #define HR_SETTING_MARK 0x7e570000
 
 /*
- * AT: offset of a table in a half of hr_image, in bytes. MASK: its elements, a power of two, less one (of classes, pairs
- * and verdicts times their bytes, for they are named by their place): an index is cut to the table, so that the verifier sees it inside; one that were not inside would be a fault of the compiler, which
- * tests compare with two others.
+ * AT: offset of a table in a half of hr_image, in bytes. MASK: its elements, a power of two, less one (of classes,
+ * pairs and verdicts times their bytes, for they are named by their place): an index is cut to the table, so that the
+ * verifier sees it inside; one that were not inside would be a fault of the compiler, which tests compare with two
+ * others.
  */
 enum hr_setting {
     HR_ROOT6_AT,
