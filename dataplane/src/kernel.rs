@@ -81,7 +81,7 @@ impl Kernel {
             predecessor,
             attached: Vec::new(),
             ways: Ways { xdp: config.xdp, tc: config.tc },
-            vlans: vlans.clone(),
+            vlans: Vlans::default(),
             interfaces: config.interfaces,
             held: Held::of(&pins)?,
             object,

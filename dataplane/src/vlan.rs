@@ -17,7 +17,7 @@ pub(crate) type Place = (u32, (u16, u16));
 pub(crate) type Children = BTreeMap<Place, u32>;
 
 /// The VLANs on our interfaces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Vlans {
     /// Those that are interfaces of ours themselves.
     pub(crate) children: Children,
