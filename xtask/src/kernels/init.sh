@@ -1,10 +1,10 @@
 #!/bin/sh
 # The first process of the guest: makes it a machine, runs the tests, says how they ended, and turns it off.
-export PATH=/bin HOME=/ TMPDIR=/tmp
+export PATH=/bin HOME=/ TMPDIR=/scratch
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mount -t tmpfs tmp /tmp
+mount -t tmpfs scratch /scratch
 mount -t bpf bpf /sys/fs/bpf
 . /settings.sh
 for module in $MODULES; do

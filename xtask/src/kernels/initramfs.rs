@@ -11,8 +11,8 @@ use crate::failure::Failure;
 
 /// The first process.
 const INIT: &str = include_str!("init.sh");
-/// Where things are mounted.
-const FOLDERS: [&str; 4] = ["/proc", "/sys", "/dev", "/tmp"];
+/// Where things are mounted: nothing that a repository lies in, for the corpus lies where it was when the tests were built.
+const FOLDERS: [&str; 4] = ["/proc", "/sys", "/dev", "/scratch"];
 /// What the tests read of the repository; they look for it where it was when they were built.
 const CORPUS: &str = "dataplane/tests/corpus";
 /// How much of what tests repeat they repeat in the guest, in percent: without acceleration, everything takes several times as long.
@@ -55,6 +55,13 @@ fn corpus(archive: &mut Archive) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_mounted_hides_no_repository() {
+        let mounts = INIT.lines().filter(|line| line.starts_with("mount "));
+        let targets: Vec<&str> = mounts.filter_map(|line| line.split_whitespace().last()).collect();
+        assert_eq!(targets, ["/proc", "/sys", "/dev", "/scratch", "/sys/fs/bpf"]);
+    }
 
     #[test]
     fn the_first_process_reads_what_is_written_for_it() {
