@@ -68,7 +68,7 @@ pub(crate) struct Lab {
     peer: Peer,
 }
 
-/// The other end: a process that does nothing in a namespace of its own.
+/// The other end: a process that waits in a namespace of its own.
 struct Peer(Child);
 
 impl Drop for Peer {
@@ -87,8 +87,9 @@ impl Lab {
         let directory = tempfile::tempdir().unwrap();
         mount("bpf", directory.path(), "bpf", MountFlags::empty(), None).unwrap();
         let mut child = Command::new("unshare");
-        let child =
-            child.args(["--net", "sh", "-c", "echo; exec sleep infinity"]).stdout(Stdio::piped()).spawn().unwrap();
+        // It ends with its input, and so with this process, however that ends.
+        let child = child.args(["--net", "sh", "-c", "echo; exec cat"]);
+        let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut peer = Peer(child);
         // The line says that the namespace is there.
         std::io::Read::read_exact(peer.0.stdout.as_mut().unwrap(), &mut [0]).unwrap();
