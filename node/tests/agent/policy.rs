@@ -54,30 +54,38 @@ fn g3_g5_every_node_takes_writes_and_every_node_reads_them_at_once() {
     assert!(digests.iter().all(|digest| *digest == digests[0]));
 }
 
+/// Each node applies `writes` documents of its own, all nodes at once, each write followed by what is to come `after` it.
+fn write_at_all_nodes(lab: &Lab, writes: usize, after: &[&[&str]]) {
+    let file = |writer: usize, write: usize| {
+        let name = format!("w{writer}-{write}");
+        lab.file(&format!("{name}.yaml"), &segment(&name, &format!("10.{writer}.{write}.1/32")))
+    };
+    let of_writer = |writer: usize| (0..writes).map(|write| file(writer, write)).collect::<Vec<String>>();
+    let files: Vec<_> = (0..lab.agents.len()).map(of_writer).collect();
+    std::thread::scope(|scope| {
+        for (agent, files) in lab.agents.iter().zip(&files) {
+            let socket = agent.files.socket.clone();
+            scope.spawn(move || {
+                let policy = |words: &[&str]| {
+                    let socket = ["--socket", socket.to_str().unwrap(), "policy"];
+                    run([&socket[..], words, &["--wait", "none"]].concat()).done();
+                };
+                for file in files {
+                    policy(&["apply", "-f", file]);
+                    after.iter().for_each(|words| policy(words));
+                }
+            });
+        }
+    });
+}
+
 /// Many writers at all nodes at once: each write is one revision, none is lost, and all nodes say the same.
 #[test]
 fn g2_g5_concurrent_writes_at_all_nodes_are_all_there() {
     /// Writes of each writer.
     const WRITES: usize = 8;
     let lab = Lab::formed(3);
-    let files: Vec<Vec<String>> = (0..3)
-        .map(|writer| {
-            let name = |write: usize| format!("w{writer}-{write}");
-            let text = |write: usize| segment(&name(write), &format!("10.{writer}.{write}.1/32"));
-            (0..WRITES).map(|write| lab.file(&format!("{}.yaml", name(write)), &text(write))).collect()
-        })
-        .collect();
-    std::thread::scope(|scope| {
-        for (agent, files) in lab.agents.iter().zip(&files) {
-            let socket = agent.files.socket.clone();
-            scope.spawn(move || {
-                for file in files {
-                    let socket = socket.to_str().unwrap();
-                    run(["--socket", socket, "policy", "apply", "-f", file, "--wait", "none"]).done();
-                }
-            });
-        }
-    });
+    write_at_all_nodes(&lab, WRITES, &[]);
     lab.enforced(3 * WRITES as u64);
     let all: Vec<_> = lab.agents.iter().map(|agent| documents(agent, Consistency::Linearizable)).collect();
     assert!(all.iter().all(|one| one.documents.len() == 3 * WRITES && one.digest == all[0].digest));
@@ -93,23 +101,7 @@ fn g0_g2_writers_who_overtake_each_other_are_judged_again() {
     let channel = "apiVersion: hedgerow/v1\nkind: SyncChannel\nmetadata: {name: sync}\n\
                    spec: {interface: cluster, protocol: udp, port: 3780}\n";
     apply(&lab.agents[0], &request(channel)).unwrap();
-    let file = |writer: usize, write: usize| {
-        let name = format!("w{writer}-{write}");
-        lab.file(&format!("{name}.yaml"), &segment(&name, &format!("10.{writer}.{write}.1/32")))
-    };
-    let files: Vec<Vec<String>> = (0..3).map(|writer| (0..WRITES).map(|write| file(writer, write)).collect()).collect();
-    std::thread::scope(|scope| {
-        for (agent, files) in lab.agents.iter().zip(&files) {
-            let socket = agent.files.socket.clone();
-            scope.spawn(move || {
-                for file in files {
-                    let socket = socket.to_str().unwrap();
-                    run(["--socket", socket, "policy", "apply", "-f", file, "--wait", "none"]).done();
-                    run(["--socket", socket, "policy", "rollback", "1", "--wait", "none"]).done();
-                }
-            });
-        }
-    });
+    write_at_all_nodes(&lab, WRITES, &[&["rollback", "1"]]);
     lab.enforced(1 + 3 * 2 * WRITES as u64);
     let all: Vec<_> = lab.agents.iter().map(|agent| documents(agent, Consistency::Linearizable)).collect();
     assert!(all.iter().all(|one| one.digest == all[0].digest));
