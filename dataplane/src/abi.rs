@@ -10,8 +10,6 @@ pub(crate) const LENGTHS: usize = 14;
 pub(crate) const REASONS: usize = 64;
 /// Among them no reason: what is denied and could not be told of.
 pub(crate) const UNTOLD: u32 = 63;
-/// `disarmed` of [`Live`] where everything passes.
-pub(crate) const DISARMED: u32 = u32::MAX;
 /// Hooks that have counters: ingress and egress.
 pub(crate) const HOOKS: usize = 2;
 /// Of the guard's gates, the first by the far end: its bytes, 2 to the power of so many.
@@ -90,6 +88,13 @@ shared! {
     struct Probe = "hr_probe" {
         ifindex: u32, generation: u32, reason: u32, in_rule: u32, out_rule: u32, pad: u32, jiffies: u64,
         clock_ns: u64,
+    }
+}
+
+impl Live {
+    /// `disarmed` where everything passes, or where it does not.
+    pub(crate) fn disarm_word(disarmed: bool) -> u32 {
+        if disarmed { u32::MAX } else { 0 }
     }
 }
 

@@ -9,7 +9,7 @@ use policy::{
 };
 
 use crate::{
-    abi::{Count as Cell, Cpu, DISARMED, HOOKS, Live, Meta, REASONS, UNTOLD},
+    abi::{Count as Cell, Cpu, HOOKS, Live, Meta, REASONS, UNTOLD},
     enforcer::{Active, Count},
     error::OpenError,
     failpoint::failpoint,
@@ -111,7 +111,7 @@ impl Generations {
     }
 
     pub(crate) fn set_disarmed(&self, disarmed: bool) {
-        self.live.store(LIVE_DISARMED, if disarmed { DISARMED } else { 0 });
+        self.live.store(LIVE_DISARMED, Live::disarm_word(disarmed));
     }
 
     /// What is recorded of the live half.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aya::maps::{HashMap, Map, MapData, MapError};
 
 use crate::{
-    abi::DISARMED,
+    abi::Live,
     error::OpenError,
     failpoint::failpoint,
     object::Object,
@@ -57,7 +57,7 @@ impl Predecessor {
     /// Lets everything pass, or ends that: its programs are the ones that packets meet.
     pub(crate) fn set_disarmed(&self, disarmed: bool) {
         if let Some(live) = &self.live {
-            live.store(1, if disarmed { DISARMED } else { 0 });
+            live.store(1, Live::disarm_word(disarmed));
         }
     }
 
