@@ -191,6 +191,7 @@ fn is_of_policy(reason: Reason) -> bool {
             | Reason::PickedUp
             | Reason::Kept
             | Reason::Quoted
+            | Reason::FragmentFollows
             | Reason::Denied
             | Reason::Tightened
             | Reason::RateLimited

@@ -92,6 +92,21 @@ fn rules_have_the_names_of_their_own_generation() {
     assert_eq!(decided, [by(1), by(2), Some((20, None, None)), by(3), None], "the last is of a generation long gone");
 }
 
+/// Policy is asked about a later fragment too (ADR 0025). The bug: events of logged ones came without their rules.
+#[test]
+fn a_later_fragment_has_the_rules_that_let_it_pass() {
+    let mut ring = Ring::default();
+    ring.name(generation(1, 1));
+    // One without its first is refused, and policy is not asked.
+    keep(&mut ring, vec![event(Reason::FragmentFollows, 1, 1), event(Reason::FragmentUnknown, 1, 0)]);
+    let rules = ring.page(Some(0), 2).events.into_iter().map(|kept| {
+        let decided = kept.decided.unwrap();
+        (decided.ingress, decided.egress)
+    });
+    let wanted = (Some("shop/ingress/r1".to_owned()), Some("default action".to_owned()));
+    assert_eq!(rules.collect::<Vec<_>>(), [wanted, (None, None)]);
+}
+
 /// Sampling leaves out what a rule wants logged, never what was refused or observed, and every event is accounted for.
 #[test]
 fn sampling_keeps_one_of_so_many_of_what_is_only_logged() {
