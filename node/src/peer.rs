@@ -102,6 +102,8 @@ pub enum ApiError {
     },
 }
 
+/// The way on after a request that is too large: what is large in a request is its documents.
+const HELP_TOO_LARGE: &str = "nothing changed; apply the documents in parts, a part in each request, without --prune";
 /// The way on after a write whose outcome is not known.
 const HELP_MAY_HAVE_COMMITTED: &str =
     "it may have been committed: look at `hedgerow policy history`, or send it again with the same request id";
@@ -180,7 +182,8 @@ impl ApiError {
                 let help = if *may_have_committed { HELP_MAY_HAVE_COMMITTED } else { HELP_NOT_COMMITTED };
                 body.help = Some(help.to_owned());
             }
-            Self::Forbidden { .. } | Self::TooLarge { .. } | Self::Internal { .. } => {}
+            Self::TooLarge { .. } => body.help = Some(HELP_TOO_LARGE.to_owned()),
+            Self::Forbidden { .. } | Self::Internal { .. } => {}
         }
         body
     }

@@ -39,7 +39,7 @@ fn announced_bytes(request: &Request) -> Option<usize> {
 }
 
 fn too_large() -> ApiError {
-    let message = format!("the body is larger than {BODY_BYTES_MAX} bytes; apply the documents in parts");
+    let message = format!("the body is larger than {BODY_BYTES_MAX} bytes");
     ApiError::TooLarge { message }
 }
 

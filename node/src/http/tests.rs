@@ -215,6 +215,7 @@ fn a_body_beyond_the_bound_is_refused() {
         let answer = raw(&rig, &request);
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         assert!(answer.contains("\"kind\":\"too_large\""), "{answer}");
+        assert!(answer.contains("apply the documents in parts"), "the way on is said: {answer}");
     }
 }
 

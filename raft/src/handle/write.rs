@@ -49,7 +49,7 @@ pub enum WriteError {
         reason: String,
     },
     /// It is too large to be proposed. Nothing has changed.
-    #[error("the proposal has {bytes} bytes, the limit is {PROPOSAL_BYTES_MAX}; apply it in parts")]
+    #[error("the proposal has {bytes} bytes, the limit is {PROPOSAL_BYTES_MAX}")]
     TooLarge {
         /// Its size.
         bytes: usize,
