@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use policy::{Document, Model, SourceText, model::Scope};
+use policy::{
+    Document, Model, SourceText,
+    model::{ANY, MEMBERS, Scope},
+};
 use raft::State;
 
 use super::{READ_WITHIN, failure};
@@ -60,36 +63,49 @@ pub(super) async fn history(mesh: &Mesh, consistency: view::Consistency) -> Resu
 pub(super) async fn segments(mesh: &Mesh, consistency: view::Consistency) -> Result<view::Segments, ApiError> {
     let (state, _) = state(mesh, consistency).await?;
     let model = policy::validate(&state.documents).map_err(|diagnostics| findings(&diagnostics))?;
-    let built_in = |name: &str, addresses: Vec<String>| view::Segment {
+    let members = compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
+    Ok(view::Segments { revision: state.revision(), segments: listed(&model, members) })
+}
+
+/// Those of the model and the two that are built in, by name.
+fn listed(model: &Model, members: Vec<String>) -> Vec<view::Segment> {
+    let everything = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
+    let mut segments = vec![
+        built_in(ANY, everything, policies_for(model, |_| false)),
+        built_in(MEMBERS, members, policies_for(model, |scope| *scope == Scope::Members)),
+    ];
+    segments.extend(model.segments.iter().enumerate().map(|(index, segment)| as_view(model, index, segment)));
+    segments.sort_by(|one, other| one.name.cmp(&other.name));
+    segments
+}
+
+fn built_in(name: &str, addresses: Vec<String>, policies: Vec<String>) -> view::Segment {
+    view::Segment {
         name: name.to_owned(),
         role: "built-in".to_owned(),
         labels: BTreeMap::new(),
         addresses,
         services: Vec::new(),
-        policies: Vec::new(),
-    };
-    let members = compiled::routable_addresses(&state).iter().map(ToString::to_string).collect();
-    let mut segments =
-        vec![built_in("any", vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()]), built_in("members", members)];
-    segments.extend(model.segments.iter().enumerate().map(|(index, segment)| as_view(&model, index, segment)));
-    segments.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(view::Segments { revision: state.revision(), segments })
+        policies,
+    }
 }
 
 fn as_view(model: &Model, index: usize, segment: &policy::model::Segment) -> view::Segment {
-    let applies = model.policies.iter().filter(|policy| match &policy.applies_to {
-        Scope::Any => true,
-        Scope::Segments(segments) => segments.contains(&index),
-        Scope::Members | Scope::Cidr(_) => false,
-    });
+    let names_it = |scope: &Scope| matches!(scope, Scope::Segments(segments) if segments.contains(&index));
     view::Segment {
         name: segment.name.clone(),
         role: segment.role.to_string(),
         labels: segment.labels.clone(),
         addresses: segment.addresses.iter().map(ToString::to_string).collect(),
         services: segment.services.iter().map(|service| format!("{} {}", service.name, service.ports)).collect(),
-        policies: applies.map(|policy| policy.name.clone()).collect(),
+        policies: policies_for(model, names_it),
     }
+}
+
+/// The policies that apply to everything, and those that name this segment, in the order in which they are asked.
+fn policies_for(model: &Model, names_it: impl Fn(&Scope) -> bool) -> Vec<String> {
+    let applies = |scope: &Scope| *scope == Scope::Any || names_it(scope);
+    model.policies.iter().filter(|policy| applies(&policy.applies_to)).map(|policy| policy.name.clone()).collect()
 }
 
 pub(super) async fn diff(mesh: &Mesh, request: &view::DiffRequest) -> Result<view::DiffAnswer, ApiError> {
@@ -132,4 +148,34 @@ pub(super) fn changes(old: &[Document], new: &[Document]) -> Vec<view::Change> {
         text: change.text,
     };
     policy::diff(old, new).changes.into_iter().map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bug: the built-in segments were listed without a policy, whatever applied to them.
+    #[test]
+    fn every_segment_is_listed_with_the_policies_that_apply_to_it() {
+        let policy = |name: &str, applies_to: &str| {
+            format!(
+                "apiVersion: hedgerow/v1\nkind: Policy\nmetadata: {{name: {name}}}\n\
+                 spec: {{tier: application, appliesTo: {applies_to}, ingress: []}}\n---\n"
+            )
+        };
+        let web = "apiVersion: hedgerow/v1\nkind: Segment\nmetadata: {name: web}\n\
+                   spec: {role: vip, addresses: [203.0.113.10/32]}\n";
+        let text = [
+            policy("every", "{any: true}"),
+            policy("nodes", "{segment: members}"),
+            policy("shop", "{segment: web}"),
+            web.to_owned(),
+        ];
+        let sources = [view::Source { name: "shop.yaml".to_owned(), text: text.concat() }];
+        let model = policy::validate(&parse(&sources).unwrap()).unwrap();
+        let segments = listed(&model, vec!["10.77.0.1".to_owned()]);
+        let found: Vec<_> = segments.iter().map(|one| (one.name.as_str(), one.policies.join(" "))).collect();
+        let wanted = [("any", "every"), ("members", "every nodes"), ("web", "every shop")];
+        assert_eq!(found, wanted.map(|(name, policies)| (name, policies.to_owned())));
+    }
 }
