@@ -290,7 +290,7 @@ fn numbers_are_answered_as_openmetrics() {
     let rig = Rig::start();
     rig.wait(rig.client().status()).unwrap();
     let answer = raw_get(&rig, "/metrics");
-    assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{answer}");
     assert!(answer.contains("hedgerow_revision_applied 7"), "{answer}");
     assert!(answer.contains("route=\"/v1/status\",code=\"200\""), "{answer}");
 }
