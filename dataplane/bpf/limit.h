@@ -13,7 +13,7 @@
 
 /* What one packet asks of its buckets. */
 struct hr_charge {
-    struct hr_source_key key; /* the source, and the rule that is asked */
+    u64 src_hi, src_lo;
     u64 now_ns;
     u32 generation;
     u32 packets; /* segments of a large one */
@@ -56,34 +56,41 @@ static __always_inline bool hr_take_both(const struct hr_charge *c, struct hr_bu
 }
 
 /* A source that is not known, or was forgotten, has full buckets. */
-static __always_inline bool hr_take_of_source(struct hr_charge *c, const u32 *limit) {
-    struct hr_bucket *bucket;
+static __always_inline bool hr_take_of_source(const struct hr_charge *c, const u32 *limit) {
+    struct hr_source_key key = {
+        .id = limit[0] | (u64)limit[1] << 32,
+        .src_hi = c->src_hi,
+        .src_lo = c->src_lo,
+    };
+    struct hr_bucket *bucket = bpf_map_lookup_elem(&hr_sources, &key);
 
-    c->key.id = limit[0] | (u64)limit[1] << 32;
-    bucket = bpf_map_lookup_elem(&hr_sources, &c->key);
     if (!bucket) {
         if (!c->take)
             return true;
-        bpf_map_update_elem(&hr_sources, &c->key, &hr_this_cpu()->full, BPF_NOEXIST);
-        bucket = bpf_map_lookup_elem(&hr_sources, &c->key);
+        bpf_map_update_elem(&hr_sources, &key, &hr_this_cpu()->full, BPF_NOEXIST);
+        bucket = bpf_map_lookup_elem(&hr_sources, &key);
     }
     return bucket && hr_take_both(c, bucket, limit + HR_LIMIT_SOURCE);
 }
 
-/* The limits of one rule: what its source may send, then what all of them may. Static, for the key lies on the stack
- * of the caller, and Linux 6.1 takes no pointer to it that comes into a global function. */
-static __noinline int hr_take_of_rule(struct hr_charge *c, u32 index) {
+/* The limits of one rule: what its source may send, then what all of them may. Called from eight places, and the
+ * verifier goes through it once. */
+__noinline int hr_take_of_rule(const struct hr_charge *c, u32 index) {
     struct hr_buckets *buckets = HR_VALUE(HR_BUCKETS);
-    struct hr_half half = hr_half_of(c->generation);
-    u32 *limit = HR_ELEMENT(half.image, LIMITS, index, HR_LIMIT_BYTES);
+    struct hr_half half;
+    u32 *limit;
 
+    if (!c)
+        return 0;
+    half = hr_half_of(c->generation);
+    limit = HR_ELEMENT(half.image, LIMITS, index, HR_LIMIT_BYTES);
     if (limit[HR_LIMIT_SOURCE] | limit[HR_LIMIT_SOURCE + 2] && !hr_take_of_source(c, limit))
         return 0;
     return hr_take_both(c, &buckets[HR_CUT(index, HR_LIMITS_MASK)].half[half.slot & 1], limit + HR_LIMIT_RULE);
 }
 
 /* Where the trial's rule is the enforced one, it has been charged. */
-static __always_inline bool hr_side_within(struct hr_charge *c, const struct hr_side *side) {
+static __always_inline bool hr_side_within(const struct hr_charge *c, const struct hr_side *side) {
     if (!c->trial)
         return !(side->flags & HR_FLAG_LIMIT) || hr_take_of_rule(c, side->limit);
     if (!(side->flags & HR_FLAG_TRIAL_LIMIT) || (side->flags & HR_FLAG_LIMIT && side->limit == side->trial_limit))
@@ -133,8 +140,8 @@ static __noinline u32 hr_charge(const struct hr_way *way, const struct hr_packet
     struct hr_charge c = {.packets = packets};
 
     c.now_ns = bpf_ktime_get_ns();
-    c.key.src_hi = p->src_hi;
-    c.key.src_lo = p->src_lo;
+    c.src_hi = p->src_hi;
+    c.src_lo = p->src_lo;
     c.generation = way->generation;
     c.begins = way->begins;
     if (!hr_within(&c, found))

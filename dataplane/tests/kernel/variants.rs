@@ -14,9 +14,9 @@ fn every_variant_loads() {
     for sizes in [small, TableSizes { chunks_apart: false, ..small }, TableSizes::default()] {
         let verified = load_every_program(&lab.bpffs, sizes).unwrap();
         assert!(verified.len() >= 20, "{verified:?}");
-        // Kernels give up at a million: half of it is for kernels that see less at once.
+        // Kernels give up at a million: the rest is for kernels that see less at once.
         let most = verified.iter().max_by_key(|(_, count)| *count).unwrap();
-        assert!(most.1 < 500_000, "{most:?}");
+        assert!(most.1 < 400_000, "{most:?}");
         println!("{} programs, the most for one: {} ({} instructions verified)", verified.len(), most.0, most.1);
     }
 }
