@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How often the agent looks (`HOOKS_CHECK_EVERY` of the node).
-const CHECK_EVERY: Duration = Duration::from_millis(500);
+const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// What G20 promises.
 const REPAIRED_WITHIN: Duration = Duration::from_secs(1);
 
