@@ -30,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   kernels [NAME ...]              the packet tests under the kernels of distributions (Debian 12: 6.1), emulated; --tests PART for some
   bench NAME                      a measurement, in a release build; without a name it lists them (datapath, change, throughput, …)
   fuzz [TARGET] [--seconds N]     the fuzz targets (judge, documents), a minute each; what is found is kept, and how to try it again said
+  fuzz TARGET --input FILE        one input alone, tried once
   lab up | list | clean           a laboratory to look around in; what laboratories are there; remove those nobody uses
   tidy                            the checks of style alone
 
