@@ -9,7 +9,11 @@ mod filters;
 mod forward;
 mod site;
 
-use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
+use std::{
+    fs, io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use policy::{Direction, LocalInterface};
 
@@ -56,6 +60,17 @@ pub(crate) fn attach_interface(
     let ingress = ingress(&mut site, ways)?;
     site.remove_other_links();
     Ok(vec![ingress, egress])
+}
+
+/// Whether programs are attached: by links, which are pinned, or by filters, which are not, on an interface that has a directory for links.
+pub(crate) fn is_anything_attached(pins: &Pins) -> bool {
+    let by_filter = |links: &Path| pin::ifindex_of(links).is_some_and(clsact::is_on);
+    pins.link_directories().iter().any(|links| !pin::children(links).is_empty() || by_filter(links))
+}
+
+/// Removes the filters of every interface that has a directory for links: they would stay when the pins go.
+pub(crate) fn drop_filters(pins: &Pins) {
+    pins.link_directories().iter().filter_map(|links| pin::ifindex_of(links)).for_each(clsact::remove_all);
 }
 
 /// Removes the links of interfaces that are no longer attached to.
@@ -203,10 +218,12 @@ impl Attached {
         pins.links(self.hook.ifindex, &self.interface).join(name)
     }
 
-    /// Pins the link again if it is no longer pinned; whether that was so.
+    /// Pins the link again if it is no longer pinned; whether that was so. For a filter there is only the directory.
     pub(crate) fn restore_pin(&self, pins: &Pins) -> io::Result<bool> {
-        let Some(link) = &self.link else { return Ok(false) };
-        fs::create_dir_all(pins.links(self.hook.ifindex, &self.interface))?;
+        let directory = pins.links(self.hook.ifindex, &self.interface);
+        let missing = !directory.exists();
+        fs::create_dir_all(directory)?;
+        let Some(link) = &self.link else { return Ok(missing) };
         pin::restore(std::iter::once((self.pin(pins).as_path(), link)))
     }
 
@@ -222,7 +239,7 @@ impl Attached {
             tracing::debug!(hook = %self.hook, %error, "a link was not attached any more");
         }
         if self.attachment == Attachment::Clsact {
-            clsact::detach(&self.interface, self.hook.direction);
+            clsact::remove_ours(self.hook.ifindex, self.hook.direction);
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use rustix::net::{AddressFamily, SocketType, netdevice::index_to_name, socket};
+
 use crate::netlink::{self, Asked, attribute, u16_at, u32_at};
 
 /// `ARPHRD_ETHER`.
@@ -61,6 +63,13 @@ pub(crate) fn vlans() -> io::Result<Vec<Link>> {
 pub(crate) fn one(ifindex: u32) -> io::Result<Link> {
     let links = ask(Asked::One, &question(ifindex, &[]))?.unwrap_or_default();
     links.into_iter().find(|link| link.ifindex == ifindex).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The name that an interface has now.
+pub(crate) fn name_of(ifindex: u32) -> io::Result<String> {
+    // Any socket will do to ask; those for rtnetlink are allowed.
+    let socket = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+    Ok(index_to_name(socket, ifindex)?)
 }
 
 /// `struct ifinfomsg` and what is behind it; the number 0 is any.
@@ -179,6 +188,7 @@ mod tests {
         let links = ask(Asked::All, &question(0, &[])).unwrap().unwrap();
         let loopback = links.iter().find(|link| link.kind == KIND_LOOPBACK).unwrap();
         assert!(loopback.carries_ethernet());
+        assert_eq!(name_of(loopback.ifindex).unwrap(), "lo");
         assert_eq!(one(loopback.ifindex).unwrap(), *loopback);
         assert!(!vlans().unwrap().contains(loopback));
         assert!(one(u32::MAX >> 1).is_err());

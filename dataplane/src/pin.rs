@@ -59,7 +59,8 @@ impl Pins {
         self.root.join("progs").join(name)
     }
 
-    /// The directory of one interface's links. A BPF file system takes no dots, which names of VLANs have; colons are in no interface's name.
+    /// The directory of one interface's links. It is there before anything is attached, also where filters of clsact are, which no link
+    /// stands for. A BPF file system takes no dots, which names of VLANs have; colons are in no interface's name.
     pub(crate) fn links(&self, ifindex: u32, name: &str) -> PathBuf {
         self.root.join("links").join(format!("{ifindex}-{}", name.replace('.', ":")))
     }
@@ -67,11 +68,6 @@ impl Pins {
     /// Directories of links that are there.
     pub(crate) fn link_directories(&self) -> Vec<PathBuf> {
         children(&self.root.join("links"))
-    }
-
-    /// Whether something is attached that uses maps of another layout.
-    pub(crate) fn others_enforce(&self) -> bool {
-        !self.other_maps().is_empty() && self.link_directories().iter().any(|links| !children(links).is_empty())
     }
 
     /// The directories of maps of other layouts.
@@ -131,6 +127,11 @@ fn on_bpffs(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other("not a BPF file system"))
+}
+
+/// The number of the interface whose links a directory has.
+pub(crate) fn ifindex_of(links: &Path) -> Option<u32> {
+    links.file_name()?.to_str()?.split_once('-')?.0.parse().ok()
 }
 
 /// Entries of a directory; none if it cannot be read.

@@ -8,6 +8,7 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 
 use crate::{
     abi::Live,
+    attach,
     error::OpenError,
     failpoint::failpoint,
     object::Object,
@@ -37,7 +38,7 @@ pub(crate) struct Predecessor {
 impl Predecessor {
     /// The one that enforces: of several, one whose successor died before it was attached among them, that with the highest generation.
     pub(crate) fn find(pins: &Pins) -> Option<Predecessor> {
-        if !pins.others_enforce() {
+        if pins.other_maps().is_empty() || !attach::is_anything_attached(pins) {
             return None;
         }
         let open = |maps: PathBuf| Predecessor { live: live(&maps), maps };

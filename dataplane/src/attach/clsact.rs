@@ -9,13 +9,14 @@ use aya::programs::{
 use policy::{Direction, LocalInterface};
 
 use super::{
-    filters::{Place, filters},
+    filters::{Filter, Place, filters},
     site::fault,
 };
 use crate::{
     enforcer::Hook,
     error::AttachError,
     failpoint::failpoint,
+    links,
     object::{Object, policy_program},
 };
 
@@ -24,6 +25,8 @@ const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x4852);
 /// Of a filter that stands in for ours while ours changes its place.
 const HANDLE_MEANWHILE: TcHandle = TcHandle::new(0, 0x4853);
+
+const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 /// Replaces our filter, or makes it; true: it was not there. The kernel exchanges a filter's program atomically.
 pub(super) fn attach(
@@ -101,9 +104,34 @@ pub(super) fn place(hook: Hook, program: u32) -> io::Result<Place> {
     })
 }
 
-/// Removes our filter.
-pub(super) fn detach(interface: &str, direction: Direction) {
-    remove(interface, direction, HANDLE);
+/// Whether a filter of ours is on an interface, in either direction. Where the kernel does not say, one may be.
+pub(super) fn is_on(ifindex: u32) -> bool {
+    DIRECTIONS.iter().any(|direction| filters(ifindex, *direction).map_or(true, |there| there.iter().any(is_ours)))
+}
+
+fn is_ours(filter: &Filter) -> bool {
+    filter.priority == PRIORITY
+        && filter.program.is_some()
+        && [HANDLE, HANDLE_MEANWHILE].map(u32::from).contains(&filter.handle)
+}
+
+/// Removes our filters in both directions.
+pub(super) fn remove_all(ifindex: u32) {
+    DIRECTIONS.into_iter().for_each(|direction| remove_ours(ifindex, direction));
+}
+
+/// Removes our filters, if there are any. The interface is found by its number: since they were made it may have another name.
+pub(super) fn remove_ours(ifindex: u32, direction: Direction) {
+    let removed = filters(ifindex, direction).and_then(|there| {
+        if there.iter().any(is_ours) {
+            let name = links::name_of(ifindex)?;
+            [HANDLE, HANDLE_MEANWHILE].into_iter().for_each(|handle| remove(&name, direction, handle));
+        }
+        Ok(())
+    });
+    if let Err(error) = removed {
+        tracing::warn!(ifindex, %direction, %error, "a filter may be left behind");
+    }
 }
 
 fn remove(interface: &str, direction: Direction, handle: TcHandle) {

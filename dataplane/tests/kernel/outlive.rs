@@ -2,15 +2,23 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
+    path::Path,
     process::{Command, Stdio},
 };
 
-use dataplane::{Attachment, Enforcer, HookState, Kernel, TableSizes, TcMode, XdpMode};
+use dataplane::{Attachment, Enforcer, HookState, Kernel, KernelConfig, TableSizes, TcMode, XdpMode};
 use policy::Image;
 
-use crate::lab::{self, Lab, THERE_V4, activate, answers, deny_all, silent};
+use crate::{
+    child,
+    lab::{self, Lab, THERE_V4, activate, answers, deny_all, silent},
+    streams::{Streams, image},
+};
 
 const CHILD: &str = "HEDGEROW_TEST_CHILD_BPFFS";
+const EXCHANGING: &str = "HEDGEROW_TEST_EXCHANGING_BPFFS";
+const REVISION: &str = "HEDGEROW_TEST_EXCHANGING_REVISION";
 
 #[test]
 fn g13_enforcement_outlives_the_handle_and_is_taken_over() {
@@ -43,7 +51,7 @@ fn child_that_is_killed() {
         role: identity::Role::Cluster,
         addresses: Vec::new(),
     };
-    let mut kernel = Kernel::open(dataplane::KernelConfig {
+    let mut kernel = Kernel::open(KernelConfig {
         bpffs: bpffs.into(),
         interfaces: vec![interface],
         sizes: TableSizes::small(),
@@ -113,24 +121,108 @@ fn g13_enforcement_survives_sigkill() {
 
 #[test]
 fn g13_larger_tables_are_built_beside_and_exchanged_by_the_next_activation() {
+    larger_tables_take_over(XdpMode::Auto, TcMode::Auto);
+}
+
+/// Filters of clsact have no pins, and enforce all the same: an exchange that looked at pins alone put empty tables in their place.
+#[test]
+fn g13_larger_tables_under_clsact_are_exchanged_by_the_next_activation_too() {
+    larger_tables_take_over(XdpMode::Off, TcMode::Clsact);
+}
+
+fn larger_tables_take_over(xdp: XdpMode, tc: TcMode) {
     if lab::skipped() {
         return;
     }
     let lab = Lab::new();
-    let mut kernel = lab::open(&lab);
+    let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
     activate(&mut kernel, 1, &deny_all());
+    activate(&mut kernel, 2, &deny_all());
     drop(kernel);
-    let larger = TableSizes { flows: 8_192, ..TableSizes::small() };
-    let config = dataplane::KernelConfig { sizes: larger, ..lab::config(&lab, XdpMode::Auto, TcMode::Auto) };
-    let mut kernel = Kernel::open(config).unwrap();
+    let mut kernel = Kernel::open(larger(&lab, xdp, tc)).unwrap();
     assert!(kernel.is_waiting() && kernel.enforces() && kernel.active().is_none());
     assert!(silent(THERE_V4), "the old programs go on");
-    activate(&mut kernel, 1, &deny_all());
+    activate(&mut kernel, 3, &deny_all());
     assert!(!kernel.is_waiting());
+    assert_eq!(kernel.active().unwrap().generation, 3, "they go only forward (G6)");
     assert!(silent(THERE_V4));
-    activate(&mut kernel, 2, &Image::empty_allow());
+    activate(&mut kernel, 4, &Image::empty_allow());
     assert!(answers(THERE_V4));
     assert_eq!(std::fs::read_dir(lab.bpffs.join("hedgerow/maps")).unwrap().count(), 1);
+    kernel.detach_all().unwrap();
+}
+
+fn larger(lab: &Lab, xdp: XdpMode, tc: TcMode) -> KernelConfig {
+    let sizes = TableSizes { flows: 8_192, ..TableSizes::small() };
+    KernelConfig { sizes, ..lab::config(lab, xdp, tc) }
+}
+
+/// What is enforced without pins goes when it is told to, also while the successor has no policy yet.
+#[test]
+fn what_waits_to_be_exchanged_under_clsact_is_detached_with_the_rest() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    let (xdp, tc) = (XdpMode::Off, TcMode::Clsact);
+    let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
+    activate(&mut kernel, 1, &deny_all());
+    drop(kernel);
+    let kernel = Kernel::open(larger(&lab, xdp, tc)).unwrap();
+    assert!(kernel.is_waiting() && silent(THERE_V4));
+    kernel.detach_all().unwrap();
+    assert!(answers(THERE_V4));
+    // Nothing is left that would be waited for.
+    let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
+    assert!(!kernel.is_waiting() && !kernel.enforces());
+    activate(&mut kernel, 1, &deny_all());
+    assert_eq!(kernel.active().unwrap().generation, 1);
+    kernel.detach_all().unwrap();
+}
+
+/// Not a test of its own: a successor with other tables under clsact, which dies at a step of the exchange.
+#[test]
+fn child_that_exchanges_under_clsact() {
+    let Some(bpffs) = std::env::var_os(EXCHANGING) else { return };
+    let revision = std::env::var(REVISION).unwrap().parse().unwrap();
+    let _active = exchange_under_clsact(bpffs.as_ref(), revision, revision);
+}
+
+/// Opens tables of a number under clsact and makes a revision live.
+fn exchange_under_clsact(bpffs: &Path, tables: u64, revision: u64) -> Kernel {
+    let config = KernelConfig { tc: TcMode::Clsact, ..child::config(bpffs, tables, XdpMode::Off) };
+    let guard = &child::guards(&config.interfaces)[0];
+    let mut kernel = Kernel::open(config).unwrap();
+    kernel.set_guard(guard).unwrap();
+    assert!(kernel.enforces() || revision == 1, "revision {revision} begins with nothing");
+    activate(&mut kernel, revision, &image(0));
+    kernel
+}
+
+#[test]
+fn g13_killed_while_tables_are_exchanged_under_clsact_it_goes_on_enforcing() {
+    if lab::skipped() {
+        return;
+    }
+    let lab = Lab::new();
+    drop(exchange_under_clsact(&lab.bpffs, 1, 1));
+    let streams = Streams::begin(&lab);
+    let steps = ["loaded", "filled", "flipped", "link-updated", "interface-attached", "exchanged", "others-removed"];
+    let mut generation = 1;
+    for (revision, step) in (2..).zip(steps) {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "outlive::child_that_exchanges_under_clsact", "--nocapture"]);
+        child.env(EXCHANGING, &lab.bpffs).env(REVISION, revision.to_string()).env("HEDGEROW_FAILPOINT", step);
+        let status = child.stdout(Stdio::null()).status().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{step} was never reached: {status}");
+        assert_eq!(streams.damage(), [0; 4], "killed at {step}");
+        let kernel = exchange_under_clsact(&lab.bpffs, revision, revision);
+        let active = kernel.active().unwrap();
+        assert!(active.generation > generation, "{step}: {active:?} after {generation}");
+        assert_eq!(streams.damage(), [0; 4], "taken over after {step}");
+        generation = active.generation;
+    }
+    assert!(streams.end() > 0);
 }
 
 #[test]
