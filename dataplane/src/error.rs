@@ -31,8 +31,8 @@ pub enum OpenError {
     },
     /// The tables are larger than this kernel allows.
     #[error(
-        "an element of the map {map} takes {bytes} bytes and this kernel allows {max} (all before 6.0 do); choose smaller table sizes, and keep \
-         the chunks apart; nothing was changed"
+        "an element of the map {map} takes {bytes} bytes and this kernel allows {max} (all before 6.0 do); set \
+         `dataplane.tables.image = \"small\"` in the configuration, or take a newer kernel; nothing was changed"
     )]
     TooLarge {
         /// The map.
@@ -131,7 +131,8 @@ pub enum GuardSetError {
 pub enum PrepareError {
     /// The image is larger than the tables (G18).
     #[error(
-        "the policy needs {needed} {table} and the tables hold {available}; raise the table sizes or simplify the policy; the live revision is unchanged"
+        "the policy needs {needed} {table} and the tables hold {available}; raise the table sizes (`dataplane.tables.image = \"large\"` in the \
+         configuration) or simplify the policy; the live revision is unchanged"
     )]
     TooLarge {
         /// The table that is too small.

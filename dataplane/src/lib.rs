@@ -53,5 +53,5 @@ pub use error::{
 };
 pub use kernel::Kernel;
 pub use reason::{DROP_FIRST, Reason};
-pub use sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, TableSizes};
+pub use sizes::{IMAGE_BYTES_OLD_KERNELS_MAX, ImageSize, TableSizes};
 pub use userspace::Userspace;

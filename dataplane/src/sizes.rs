@@ -27,46 +27,68 @@ pub struct TableSizes {
     /// Elements of each table of an image; compile with the same limits. There are two halves of everything, and the counters of
     /// rules take 32 bytes for each processor, the buckets of limits 64.
     pub image: CompileLimits,
-    /// Flows of each family that are remembered.
+    /// Flows of each family that are remembered. One of each take 232 bytes of the kernel's memory.
     pub flows: u32,
-    /// Sources that rules with limits of each source tell apart, of all such rules together. Each takes about 130 bytes of the kernel's memory.
+    /// Sources that rules with limits of each source tell apart, of all such rules together. Each takes 120 bytes of the kernel's memory.
     pub sources: u32,
-    /// Datagrams in fragments that are followed.
+    /// Datagrams in fragments that are followed, those of sync flows and all others each. One of each take 256 bytes of the kernel's memory.
     pub fragments: u32,
     /// Keep the chunks of the address trie in a map of their own, which costs some nanoseconds: the one map with everything else then stays
     /// below [`IMAGE_BYTES_OLD_KERNELS_MAX`], as kernels before 6.0 demand.
     pub chunks_apart: bool,
 }
 
-impl Default for TableSizes {
-    fn default() -> TableSizes {
-        TableSizes {
-            image: CompileLimits::default(),
-            flows: 65_536,
-            sources: 65_536,
-            fragments: 8_192,
-            chunks_apart: false,
+/// For how large a policy there is room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageSize {
+    /// For every policy that compiles. Kernels before 6.0 refuse it.
+    Large,
+    /// For small nodes, and kernels before 6.0, which allow [`IMAGE_BYTES_OLD_KERNELS_MAX`]: a few MiB in all.
+    Small,
+}
+
+impl ImageSize {
+    fn limits(self) -> CompileLimits {
+        match self {
+            ImageSize::Large => CompileLimits::default(),
+            ImageSize::Small => CompileLimits {
+                chunks_max: 1_024,
+                skips_max: 4_096,
+                classes_max: 8_192,
+                base_max: 65_536,
+                cells_max: 32_768,
+                pairs_max: 8_192,
+                vbase_max: 32_768,
+                vcells_max: 32_768,
+                verdicts_max: 8_192,
+                rules_max: 8_192,
+                limits_max: 1_024,
+            },
         }
     }
 }
 
+impl Default for TableSizes {
+    fn default() -> TableSizes {
+        TableSizes::of(ImageSize::Large)
+    }
+}
+
 impl TableSizes {
-    /// For tests, small nodes, and kernels before 6.0, which allow [`IMAGE_BYTES_OLD_KERNELS_MAX`]: a few MiB in all.
+    /// Room for images of this size, and for as much else as is usual.
+    pub fn of(image: ImageSize) -> TableSizes {
+        TableSizes {
+            image: image.limits(),
+            flows: 65_536,
+            sources: 65_536,
+            fragments: 8_192,
+            chunks_apart: image == ImageSize::Small,
+        }
+    }
+
+    /// For tests: little room for anything.
     pub fn small() -> TableSizes {
-        let image = CompileLimits {
-            chunks_max: 1_024,
-            skips_max: 4_096,
-            classes_max: 8_192,
-            base_max: 65_536,
-            cells_max: 32_768,
-            pairs_max: 8_192,
-            vbase_max: 32_768,
-            vcells_max: 32_768,
-            verdicts_max: 8_192,
-            rules_max: 8_192,
-            limits_max: 1_024,
-        };
-        TableSizes { image, flows: 4_096, sources: 4_096, fragments: 1_024, chunks_apart: true }
+        TableSizes { flows: 4_096, sources: 4_096, fragments: 1_024, ..TableSizes::of(ImageSize::Small) }
     }
 
     /// Refuses an image that does not fit.
@@ -221,10 +243,25 @@ mod tests {
         assert_eq!(placement.offset(TableId::Root4), 0, "programs know where it is");
     }
 
+    /// What the manual says in its `[dataplane.tables]`.
+    #[test]
+    fn the_memory_that_tables_take_is_what_the_manual_says() {
+        let bytes = |image| {
+            let placement = Placement { sizes: TableSizes::of(image), cpus: 1 };
+            let half = (placement.image_words() + placement.chunk_words()) * size_of::<u32>();
+            let buckets = placement.elements(TableId::Limits) * size_of::<crate::abi::Buckets>();
+            (2 * half + buckets, 2 * placement.rules_bytes())
+        };
+        assert_eq!(bytes(ImageSize::Large), (172_230_656, 8 << 20));
+        assert_eq!(bytes(ImageSize::Small), (9_635_840, 256 << 10));
+    }
+
     #[test]
     fn small_sizes_fit_old_kernels_and_the_name_follows_the_sizes() {
         let small = Placement { sizes: TableSizes::small(), cpus: 1 };
         assert!(small.image_words() * 4 <= IMAGE_BYTES_OLD_KERNELS_MAX);
+        let configured = Placement { sizes: TableSizes::of(ImageSize::Small), cpus: 1 };
+        assert_eq!(configured.image_words(), small.image_words(), "nothing but the image is in this value");
         let other = Placement { sizes: TableSizes { flows: 4_095, ..TableSizes::small() }, cpus: 1 };
         assert_ne!(small.fingerprint(), other.fingerprint());
         assert_eq!(small.fingerprint(), small.fingerprint());

@@ -1,8 +1,10 @@
 //! The configuration file of a node: TOML, read once at start, every mistake shown with line and column.
 
+mod bounded;
 mod problem;
 mod raw;
 mod secret;
+mod tables;
 mod timeouts;
 
 use std::{
@@ -16,6 +18,7 @@ use serde::Deserialize;
 
 pub use problem::Problem;
 pub use secret::{BootstrapSecret, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SecretError};
+pub use tables::{FLOWS, FRAGMENTS, SOURCES};
 pub use timeouts::{FRAGMENT_S, IDLE_S};
 
 /// Where the local API listens unless the configuration says otherwise.
@@ -98,6 +101,8 @@ pub struct DataplaneConfig {
     pub bpffs: PathBuf,
     /// How XDP programs are attached.
     pub xdp: XdpMode,
+    /// How much the tables hold.
+    pub tables: dataplane::TableSizes,
     /// After how many idle seconds a remembered flow is forgotten.
     pub timeouts: dataplane::Timeouts,
 }

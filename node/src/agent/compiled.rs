@@ -71,6 +71,7 @@ pub(crate) fn compile(state: &State, revision: u64) -> Result<Compiled, CompileR
     let model =
         policy::validate(&documents).map_err(|diagnostics| CompileRevisionError::Invalid { revision, diagnostics })?;
     let members = routable_addresses(state);
+    // By the same limits on every node, whatever its tables hold: what the image looks like depends on them (G5).
     let image = policy::compile(&model, &members, &CompileLimits::default())
         .map_err(|source| CompileRevisionError::TooLarge { revision, source })?;
     let rule_names = image.rules.iter().map(ToString::to_string).collect();

@@ -34,7 +34,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use dataplane::{Kernel, KernelConfig, TableSizes, Userspace};
+use dataplane::{Kernel, KernelConfig, Userspace};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use policy::LocalInterface;
 use tokio::{
@@ -120,7 +120,7 @@ fn node_key(disk: &Disk) -> anyhow::Result<NodeKey> {
 
 fn open_enforcer(config: &Config, interfaces: &[LocalInterface]) -> anyhow::Result<Opened> {
     if config.dataplane.mode != DataplaneMode::Kernel {
-        let userspace = Userspace::new(interfaces.to_vec(), TableSizes::default(), config.dataplane.timeouts);
+        let userspace = Userspace::new(interfaces.to_vec(), config.dataplane.tables, config.dataplane.timeouts);
         return Ok(Opened { enforcer: Box::new(userspace), others_judge: false });
     }
     let kernel = Kernel::open(kernel_config(config, interfaces)).context("the data path cannot be opened")?;
@@ -132,7 +132,7 @@ fn kernel_config(config: &Config, interfaces: &[LocalInterface]) -> KernelConfig
     KernelConfig {
         bpffs: config.dataplane.bpffs.clone(),
         interfaces: interfaces.to_vec(),
-        sizes: TableSizes::default(),
+        sizes: config.dataplane.tables,
         xdp: match config.dataplane.xdp {
             XdpMode::Auto => dataplane::XdpMode::Auto,
             XdpMode::Native => dataplane::XdpMode::Native,
@@ -230,3 +230,6 @@ fn retire(site: &Site, mesh: &Mesh) -> anyhow::Result<()> {
     info!(suffix, "left; the data path is detached, what belonged to the cluster is set aside");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

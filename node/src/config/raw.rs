@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::{
     ApiConfig, ClusterConfig, Config, DataplaneConfig, DataplaneMode, EXPECT_NODES_MAX, INTERFACE_NAME_BYTES_MAX,
     INTERFACES_MAX, InterfaceConfig, LogConfig, LogFormat, NAME_BYTES_MAX, Problem, SEEDS_MAX, SOCKET_DEFAULT,
-    STATE_DIR_DEFAULT, XdpMode, timeouts::RawTimeouts,
+    STATE_DIR_DEFAULT, XdpMode, tables::RawTables, timeouts::RawTimeouts,
 };
 use crate::nearest::nearest;
 
@@ -68,6 +68,8 @@ struct RawDataplane {
     #[serde(default)]
     xdp: XdpMode,
     #[serde(default)]
+    tables: RawTables,
+    #[serde(default)]
     timeouts: RawTimeouts,
 }
 
@@ -112,8 +114,15 @@ fn in_plain_words(message: &str) -> String {
                 (names are not looked up)"
             .to_owned();
     }
+    if message == "wanted string or table" {
+        return "this is not a word in quotes; write one of those that there are for this key".to_owned();
+    }
     if message.starts_with("missing field") {
         return format!("{message}; add it");
+    }
+    // A key with a range takes any number there is, and answers with its range.
+    if let Some(wrong) = message.strip_suffix("expected i64") {
+        return format!("{wrong}write a whole number");
     }
     let number = WHOLE_NUMBERS.iter().find_map(|(name, most)| {
         let wrong = message.strip_suffix(&format!("expected {name}"))?;
@@ -156,6 +165,7 @@ fn config(raw: RawConfig) -> Config {
             mode: raw.dataplane.mode,
             bpffs: raw.dataplane.bpffs.unwrap_or_else(|| "/sys/fs/bpf".into()),
             xdp: raw.dataplane.xdp,
+            tables: raw.dataplane.tables.sizes(),
             timeouts: raw.dataplane.timeouts.timeouts(),
         },
         log: LogConfig {
@@ -183,7 +193,7 @@ impl Check<'_> {
         self.interfaces(raw);
         self.channels(raw);
         self.api(&raw.api);
-        for (span, message) in raw.dataplane.timeouts.problems() {
+        for (span, message) in raw.dataplane.tables.problems().chain(raw.dataplane.timeouts.problems()) {
             self.wrong(&span, message);
         }
         if let Some(filter) = &raw.log.filter

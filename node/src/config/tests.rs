@@ -1,5 +1,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use dataplane::{ImageSize, TableSizes};
+
 use super::*;
 
 /// The configuration of the manual, every key written out.
@@ -31,6 +33,11 @@ listen = "10.77.0.1:7443"
 mode = "userspace"
 bpffs = "/sys/fs/bpf"
 xdp = "generic"
+[dataplane.tables]
+image = "small"
+flows = 4096
+sources = 2048
+fragments = 1024
 [dataplane.timeouts]
 tcp_opening_s = 20
 tcp_s = 3600
@@ -92,6 +99,8 @@ fn every_key_is_read() {
         pickup: false,
     };
     assert_eq!(config.dataplane.timeouts, timeouts);
+    let small = TableSizes::of(ImageSize::Small);
+    assert_eq!(config.dataplane.tables, TableSizes { flows: 4096, sources: 2048, fragments: 1024, ..small });
     assert_eq!(config.log.format, LogFormat::Json);
     assert!(!config.is_witness());
 }
@@ -103,6 +112,7 @@ fn what_is_not_written_has_a_default() {
     assert_eq!(config.api, ApiConfig { socket: SOCKET_DEFAULT.into(), listen: None });
     assert_eq!(config.dataplane.mode, DataplaneMode::Kernel);
     assert_eq!(config.dataplane.bpffs, Path::new("/sys/fs/bpf"));
+    assert_eq!(config.dataplane.tables, TableSizes::default());
     assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info,openraft=error".to_owned() });
     assert_eq!(config.cluster.expect, None);
 }
@@ -241,4 +251,50 @@ fn timeouts_have_ranges_and_an_order() {
         assert!(problem.message.contains(words), "{lines}: {}", problem.message);
         assert!(problem.line > LEAST.lines().count() + 1, "{problem}");
     }
+}
+
+/// The sizes that `lines` of `[dataplane.tables]` come to.
+fn tables(lines: &str) -> TableSizes {
+    let text = format!("{LEAST}[dataplane.tables]\n{lines}\n");
+    Config::parse("hedgerow.toml", &text).unwrap().dataplane.tables
+}
+
+#[test]
+fn each_size_of_a_table_may_be_written_alone() {
+    let usual = TableSizes::default();
+    assert_eq!(tables(""), usual);
+    assert_eq!(tables("image = \"large\""), usual);
+    assert_eq!(tables("image = \"small\""), TableSizes::of(ImageSize::Small));
+    assert_eq!(tables("flows = 1024"), TableSizes { flows: 1_024, ..usual });
+    assert_eq!(tables("flows = 4194304"), TableSizes { flows: 4_194_304, ..usual });
+    assert_eq!(tables("sources = 1024"), TableSizes { sources: 1_024, ..usual });
+    assert_eq!(tables("sources = 4194304"), TableSizes { sources: 4_194_304, ..usual });
+    assert_eq!(tables("fragments = 1024"), TableSizes { fragments: 1_024, ..usual });
+    assert_eq!(tables("fragments = 1048576"), TableSizes { fragments: 1_048_576, ..usual });
+}
+
+#[test]
+fn sizes_of_tables_have_ranges() {
+    for (lines, words) in [
+        ("flows = 1023", "`flows` is from 1024 to 4194304 flows of each family, not 1023"),
+        ("flows = 4194305", "`flows` is from 1024 to 4194304 flows of each family, not 4194305"),
+        ("sources = 1023", "`sources` is from 1024 to 4194304 sources, not 1023"),
+        ("sources = 4194305", "`sources` is from 1024 to 4194304 sources, not 4194305"),
+        ("fragments = 1023", "`fragments` is from 1024 to 1048576 datagrams in fragments, not 1023"),
+        ("fragments = 1048577", "`fragments` is from 1024 to 1048576 datagrams in fragments, not 1048577"),
+        ("flows = -1", "not -1"),
+        ("flows = 4294968320", "not 4294968320"),
+        ("flows = \"many\"", "write a whole number"),
+        ("flows = 65536.0", "write a whole number"),
+        ("image = \"smal\"", "did you mean `small`?"),
+        ("image = \"medium\"", "`large` or `small`"),
+        ("image = 1", "this is not a word in quotes"),
+        ("flow = 1024", "did you mean `flows`?"),
+    ] {
+        let problem = problem(&format!("{LEAST}[dataplane.tables]\n{lines}\n"));
+        assert!(problem.message.contains(words), "{lines}: {}", problem.message);
+        assert_eq!(problem.line, LEAST.lines().count() + 2, "{problem}");
+    }
+    let all = problems(&format!("{LEAST}[dataplane.tables]\nsources = 1\nflows = 1\nfragments = 0\n"));
+    assert_eq!(all.len(), 3, "{all:?}");
 }

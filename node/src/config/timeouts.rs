@@ -4,7 +4,8 @@ use std::ops::{Range, RangeInclusive};
 
 use dataplane::Timeouts;
 use serde::Deserialize;
-use toml::Spanned;
+
+use super::bounded::{Bounded, Written, or};
 
 /// How long a flow may be remembered without a packet, in seconds; a week at most.
 pub const IDLE_S: RangeInclusive<u32> = 1..=7 * 24 * 60 * 60;
@@ -15,29 +16,20 @@ pub const FRAGMENT_S: RangeInclusive<u32> = 1..=120;
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTimeouts {
-    tcp_opening_s: Option<Spanned<i64>>,
-    tcp_s: Option<Spanned<i64>>,
-    tcp_closing_s: Option<Spanned<i64>>,
-    udp_opening_s: Option<Spanned<i64>>,
-    udp_s: Option<Spanned<i64>>,
-    other_s: Option<Spanned<i64>>,
-    fragment_s: Option<Spanned<i64>>,
+    tcp_opening_s: Written,
+    tcp_s: Written,
+    tcp_closing_s: Written,
+    udp_opening_s: Written,
+    udp_s: Written,
+    other_s: Written,
+    fragment_s: Written,
     pickup: Option<bool>,
 }
-
-/// A key, the seconds that it may say, and what was written: of any sign and size, so that the answer is the range.
-type Bounded<'a> = (&'static str, RangeInclusive<u32>, &'a Option<Spanned<i64>>);
 
 impl RawTimeouts {
     /// What is wrong: where, and what to write instead.
     pub(super) fn problems(&self) -> Vec<(Range<usize>, String)> {
-        let outside = |(key, range, written): Bounded<'_>| {
-            let is_in = |seconds: i64| u32::try_from(seconds).is_ok_and(|seconds| range.contains(&seconds));
-            let written = written.as_ref().filter(|written| !is_in(*written.get_ref()))?;
-            let (least, most) = (range.start(), range.end());
-            Some((written.span(), format!("`{key}` is from {least} to {most} seconds, not {}", written.get_ref())))
-        };
-        let mut problems: Vec<_> = self.ranges().into_iter().filter_map(outside).collect();
+        let mut problems: Vec<_> = self.ranges().into_iter().filter_map(Bounded::problem).collect();
         problems.extend(Self::opening_outlives("tcp_opening_s", &self.tcp_opening_s, "tcp_s", self.timeouts().tcp_s));
         problems.extend(Self::opening_outlives("udp_opening_s", &self.udp_opening_s, "udp_s", self.timeouts().udp_s));
         problems
@@ -53,12 +45,13 @@ impl RawTimeouts {
             ("other_s", IDLE_S, &self.other_s),
             ("fragment_s", FRAGMENT_S, &self.fragment_s),
         ]
+        .map(|(key, range, written)| Bounded { key, unit: "seconds", range, written })
     }
 
     /// A flow that nobody has answered must not be remembered longer than one that was: a flood of those fills the table.
     fn opening_outlives(
         key: &str,
-        opening: &Option<Spanned<i64>>,
+        opening: &Written,
         answered_key: &str,
         answered_s: u32,
     ) -> Option<(Range<usize>, String)> {
@@ -73,9 +66,6 @@ impl RawTimeouts {
 
     /// What was written, and the defaults for the rest.
     pub(super) fn timeouts(&self) -> Timeouts {
-        let or = |written: &Option<Spanned<i64>>, default| {
-            written.as_ref().and_then(|written| u32::try_from(*written.get_ref()).ok()).unwrap_or(default)
-        };
         let usual = Timeouts::default();
         Timeouts {
             tcp_opening_s: or(&self.tcp_opening_s, usual.tcp_opening_s),
