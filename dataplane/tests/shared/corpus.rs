@@ -50,12 +50,12 @@ pub(crate) fn files() -> Vec<(String, Vec<Step>)> {
     files.iter().map(read).collect()
 }
 
-/// The policy of the corpus, compiled. Everything is denied but: clients to the service at tcp/443, and this node (10.9.0.1) to the
-/// backend at tcp/8080, tcp/32767-32768 and udp/53.
+/// The policy of the corpus, compiled. Everything is denied but: clients to the service at tcp/443 and sctp/3868, and this node (10.9.0.1)
+/// to the backend at tcp/8080, tcp/32767-32768, udp/53 and sctp/3868.
 pub(crate) fn image() -> Image {
-    let https = "services: [{protocol: tcp, port: 443}]";
-    let node =
-        "services: [{protocol: tcp, port: 8080}, {protocol: tcp, portRange: 32767-32768}, {protocol: udp, port: 53}]";
+    let offered = "services: [{protocol: tcp, port: 443}, {protocol: sctp, port: 3868}]";
+    let node = "services: [{protocol: tcp, port: 8080}, {protocol: tcp, portRange: 32767-32768}, {protocol: udp, port: 53}, \
+                {protocol: sctp, port: 3868}]";
     compiled(
         &[
             DENY,
@@ -65,12 +65,12 @@ pub(crate) fn image() -> Image {
             &policy(
                 "service",
                 "service",
-                &format!("  ingress: [{{name: web, action: allow, from: [{{segment: clients}}], {https}}}]"),
+                &format!("  ingress: [{{name: web, action: allow, from: [{{segment: clients}}], {offered}}}]"),
             ),
             &policy(
                 "clients",
                 "clients",
-                &format!("  egress: [{{name: web, action: allow, to: [{{segment: service}}], {https}}}]"),
+                &format!("  egress: [{{name: web, action: allow, to: [{{segment: service}}], {offered}}}]"),
             ),
             &policy(
                 "backend",
