@@ -24,7 +24,7 @@ fn every_crafted_frame_has_its_stated_verdict_natively() {
             for (number, step) in (1..).zip(steps) {
                 let hook = Hook { ifindex: interface.ifindex, direction: step.direction };
                 let judged = twins.judge(hook, &step.frame, step.frame.len() / 2).unwrap();
-                assert_eq!(judged.reason.name(), step.verdict, "{name}, step {number}");
+                assert_eq!(judged.reason.name(), step.verdict, "{name}, step {number}: {} bytes", step.frame.len());
                 twins.receive(arrival, hook, &step.frame, step.frame.len() / 2).unwrap();
                 twins.settle().unwrap_or_else(|error| panic!("{name}, step {number}, {arrival:?}: {error}"));
             }

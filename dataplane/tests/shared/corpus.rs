@@ -34,7 +34,39 @@ fn steps(text: &str) -> Vec<Step> {
             }
         }
     }
-    steps
+    steps.into_iter().flat_map(lengths).collect()
+}
+
+/// Of a step that states verdicts by length (`cut 14 truncated 34 bad-length 54 allowed`), a step for each, up to that of the whole frame;
+/// of another one itself. What is `shortened` and not merely `cut` says in its IP header that it is.
+fn lengths(step: Step) -> Vec<Step> {
+    let words: Vec<&str> = step.verdict.split(' ').collect();
+    let told = words[0] == "shortened";
+    if !told && words[0] != "cut" {
+        return vec![step];
+    }
+    let bands: Vec<(usize, &str)> = words[1..].chunks(2).map(|band| (band[0].parse().unwrap(), band[1])).collect();
+    let rising = bands.is_sorted_by(|one, next| one.0 < next.0) && bands[bands.len() - 1].0 <= step.frame.len();
+    assert!(rising, "{} of a frame of {} bytes", step.verdict, step.frame.len());
+    let of_length = |length: usize| {
+        let mut frame = step.frame[..length].to_vec();
+        if told {
+            tell_length(&mut frame);
+        }
+        let (_, verdict) = bands.iter().rev().find(|(from, _)| *from <= length).unwrap();
+        Step { direction: step.direction, verdict: (*verdict).to_owned(), frame }
+    };
+    (bands[0].0..=step.frame.len()).map(of_length).collect()
+}
+
+/// Writes how long the packet is into its IP header, as far as that is there.
+fn tell_length(frame: &mut [u8]) {
+    let tags = frame[12..].chunks(4).take_while(|tag| matches!(tag, [0x81, 0x00, ..] | [0x88, 0xa8, ..])).count();
+    let ip = 14 + 4 * tags;
+    let v6 = frame.get(ip - 2..ip) == Some(&[0x86, 0xdd]);
+    let (at, before) = if v6 { (ip + 4, ip + 40) } else { (ip + 2, ip) };
+    let length = u16::try_from(frame.len().saturating_sub(before)).unwrap().to_be_bytes();
+    frame.iter_mut().skip(at).zip(length).for_each(|(place, byte)| *place = byte);
 }
 
 /// Every file of the corpus, by name, with its steps.
