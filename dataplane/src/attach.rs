@@ -59,7 +59,11 @@ pub(crate) fn attach_interface(
     let egress = by_traffic_control(&mut site, Direction::Egress, ways.tc)?;
     let ingress = ingress(&mut site, ways)?;
     site.remove_other_links();
-    Ok(vec![ingress, egress])
+    let attached = vec![ingress, egress];
+    // Filters of a time when it was done otherwise.
+    let other = attached.iter().filter(|attached| attached.attachment != Attachment::Clsact);
+    other.for_each(|attached| clsact::remove_ours(attached.hook.ifindex, attached.hook.direction));
+    Ok(attached)
 }
 
 /// Whether programs are attached: by links, which are pinned, or by filters, which are not, on an interface that has a directory for links.
@@ -73,10 +77,15 @@ pub(crate) fn drop_filters(pins: &Pins) {
     pins.link_directories().iter().filter_map(|links| pin::ifindex_of(links)).for_each(clsact::remove_all);
 }
 
-/// Removes the links of interfaces that are no longer attached to.
+/// Removes the links and filters of interfaces that are no longer attached to.
 pub(crate) fn drop_others(pins: &Pins, interfaces: &[LocalInterface]) {
     let wanted: Vec<PathBuf> = interfaces.iter().map(|i| pins.links(i.ifindex, &i.name)).collect();
-    pins.link_directories().iter().filter(|path| !wanted.contains(path)).for_each(|path| pin::remove(path));
+    for path in pins.link_directories().iter().filter(|path| !wanted.contains(path)) {
+        // One that only has another name now keeps its filters, which are in force. The directory goes last: filters are found by it.
+        let stale = pin::ifindex_of(path).filter(|ifindex| interfaces.iter().all(|i| i.ifindex != *ifindex));
+        stale.into_iter().for_each(clsact::remove_all);
+        pin::remove(path);
+    }
 }
 
 fn ingress(site: &mut Site<'_>, ways: Ways) -> Result<Attached, AttachError> {

@@ -23,4 +23,5 @@ mod shared;
 mod state;
 mod streams;
 mod traffic;
+mod unwanted;
 mod variants;
