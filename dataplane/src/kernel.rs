@@ -120,7 +120,9 @@ impl Kernel {
     /// If the pins cannot be removed; hooks without pins are detached all the same.
     pub fn detach_all(self) -> Result<(), OpenError> {
         self.attached.into_iter().for_each(Attached::detach);
-        attach::drop_filters(&self.pins);
+        if self.predecessor.is_some() {
+            attach::drop_filters(&self.pins);
+        }
         let path = self.pins.maps();
         self.pins.remove_all().map_err(|source| OpenError::Pins { path, source })
     }
