@@ -18,7 +18,10 @@ use std::{
 use policy::{Direction, LocalInterface};
 
 pub(crate) use self::forward::bring_forward;
-use self::{filters::Place, site::Site};
+use self::{
+    filters::Place,
+    site::{Put, Site},
+};
 use crate::{
     enforcer::{Attachment, Hook, HookState, HookStatus, TcMode, XdpMode},
     error::AttachError,
@@ -35,7 +38,7 @@ pub(crate) struct Attached {
     pub(crate) attachment: Attachment,
     /// None under clsact, where the kernel has no links.
     link: Option<OwnedFd>,
-    /// The number of the program under TCX and clsact.
+    /// The number of the program that was put there.
     program: u32,
     /// Something was not there before, and was made.
     pub(crate) fresh: bool,
@@ -97,8 +100,8 @@ fn ingress(site: &mut Site<'_>, ways: Ways) -> Result<Attached, AttachError> {
     };
     let program = site.object.xdp;
     for mode in modes {
-        if let Some(link) = site.adopt(program, xdp_pin(*mode).0) {
-            return Ok(site.attached(Direction::Ingress, *mode, Some(link), false));
+        if let Some(put) = site.adopt(program, xdp_pin(*mode).0) {
+            return Ok(site.attached(Direction::Ingress, *mode, put, false));
         }
     }
     let mut failure = None;
@@ -108,7 +111,7 @@ fn ingress(site: &mut Site<'_>, ways: Ways) -> Result<Attached, AttachError> {
         site.remove_link(xdp_pin(other).0);
         let (name, kind) = xdp_pin(*mode);
         match site.create(program, name, kind, *mode) {
-            Ok(link) => return Ok(site.attached(Direction::Ingress, *mode, Some(link), true)),
+            Ok(put) => return Ok(site.attached(Direction::Ingress, *mode, put, true)),
             Err(error) => failure = failure.or(Some(error)),
         }
     }
@@ -127,23 +130,16 @@ fn by_traffic_control(site: &mut Site<'_>, direction: Direction, mode: TcMode) -
         let fresh = clsact::attach(site.object, site.interface, direction)?;
         let program = site.object.program_fd(policy_program(direction)).and_then(sys::object_id);
         let program = program.map_err(|error| site::fault("filter", site.interface, "clsact", &error))?;
-        let attached = site.attached(direction, Attachment::Clsact, None, fresh);
-        return Ok(Attached { program, ..attached });
+        return Ok(site.attached(direction, Attachment::Clsact, Put { link: None, program }, fresh));
     }
     let tcx = Tcx::of(direction);
     let adopted = site.adopt(tcx.program, tcx.pin);
     let fresh = adopted.is_none();
-    let link = match adopted {
-        Some(link) => link,
+    let put = match adopted {
+        Some(put) => put,
         None => site.create(tcx.program, tcx.pin, tcx.kind, Attachment::Tcx)?,
     };
-    let program = program_of(&link);
-    let attached = site.attached(direction, Attachment::Tcx, Some(link), fresh);
-    Ok(Attached { program, ..attached })
-}
-
-fn program_of(link: &OwnedFd) -> u32 {
-    sys::link_info(link).map_or(0, |info| info.program_id)
+    Ok(site.attached(direction, Attachment::Tcx, put, fresh))
 }
 
 /// The guard's program and its pin under TCX.
@@ -167,12 +163,16 @@ impl Tcx {
 }
 
 impl Attached {
-    /// Whether the program is still where it was attached, and nothing has been put before it.
+    /// Whether the program is still where it was attached, and nothing has been put before it or in its place. Links are known by this
+    /// process alone: a later one of ours updates them after this one has ended.
     pub(crate) fn in_place(&self) -> Result<(), String> {
         if let Some(link) = &self.link {
             let info = sys::link_info(link).map_err(|error| error.to_string())?;
             if info.ifindex != self.hook.ifindex {
                 return Err("somebody detached it, or the interface is gone".to_owned());
+            }
+            if info.program_id != self.program {
+                return Err(format!("somebody put program {} behind its link", info.program_id));
             }
         }
         match self.attachment {

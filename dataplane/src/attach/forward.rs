@@ -5,7 +5,7 @@ use std::{fs, io, os::fd::OwnedFd, path::PathBuf};
 
 use policy::LocalInterface;
 
-use super::{Attached, Tcx, clsact, program_of, site::fault};
+use super::{Attached, Tcx, clsact, site::fault};
 use crate::{
     enforcer::Attachment,
     error::AttachError,
@@ -27,20 +27,20 @@ pub(crate) fn bring_forward(
         return Ok(Attached { fresh: true, ..attached });
     }
     let tcx = Tcx::of(attached.hook.direction);
-    let link = in_front(object, &attached, &tcx)
-        .and_then(|link| take_the_pin(&link, &attached, pins).map(|()| link))
+    let (link, program) = in_front(object, &attached, &tcx)
+        .and_then(|(link, program)| take_the_pin(&link, &attached, pins).map(|()| (link, program)))
         .map_err(|error| fault(tcx.program, interface, "tcx", &error))?;
     // With its pin taken, the old link goes with the descriptor in `attached`.
-    Ok(Attached { program: program_of(&link), link: Some(link), fresh: true, ..attached })
+    Ok(Attached { program, link: Some(link), fresh: true, ..attached })
 }
 
-/// A link of a copy of the program before all others.
-fn in_front(object: &mut Object, attached: &Attached, tcx: &Tcx) -> io::Result<OwnedFd> {
+/// A link of a copy of the program before all others, and the number of that copy.
+fn in_front(object: &mut Object, attached: &Attached, tcx: &Tcx) -> io::Result<(OwnedFd, u32)> {
     let ifindex = attached.hook.ifindex;
     let copy = object.copy_not_among(tcx.program, &sys::tcx_programs(ifindex, tcx.kind)?)?;
     let link = sys::create_link(&copy, ifindex, tcx.kind)?;
     failpoint("forward-attached");
-    Ok(link)
+    Ok((link, sys::object_id(&copy)?))
 }
 
 /// Pins the new link under another name and renames it over the old one.

@@ -15,6 +15,14 @@ use crate::{
     sys::{self, LinkKind},
 };
 
+/// What was put at a hook.
+pub(super) struct Put {
+    /// None under clsact.
+    pub(super) link: Option<OwnedFd>,
+    /// The number of the program.
+    pub(super) program: u32,
+}
+
 /// An interface to which programs are being attached.
 pub(super) struct Site<'a> {
     pub(super) object: &'a mut Object,
@@ -41,17 +49,20 @@ impl<'a> Site<'a> {
 
     /// Puts the loaded program behind the link that is pinned, if there is one and it still holds on to this interface. Every packet meets
     /// the old program or the new one.
-    pub(super) fn adopt(&mut self, program: &str, name: &'static str) -> Option<OwnedFd> {
+    pub(super) fn adopt(&mut self, program: &str, name: &'static str) -> Option<Put> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let link = sys::open_pinned(&path).ok()?;
         let info = sys::link_info(&link).ok().filter(|info| info.ifindex == self.interface.ifindex)?;
+        let mut program_id = info.program_id;
         // To exchange a program for its like would only cost time.
-        if !self.object.is_copy(program, info.program_id) {
-            sys::update_link(&link, self.object.program_fd(program).ok()?).ok()?;
+        if !self.object.is_copy(program, program_id) {
+            let loaded = self.object.program_fd(program).ok()?;
+            program_id = sys::object_id(loaded).ok()?;
+            sys::update_link(&link, loaded).ok()?;
             failpoint("link-updated");
         }
         self.wanted.insert(name);
-        Some(link)
+        Some(Put { link: Some(link), program: program_id })
     }
 
     /// Attaches a program, and pins the link so that it outlives this process.
@@ -61,7 +72,7 @@ impl<'a> Site<'a> {
         name: &'static str,
         kind: LinkKind,
         attachment: Attachment,
-    ) -> Result<OwnedFd, AttachError> {
+    ) -> Result<Put, AttachError> {
         let path = self.pins.links(self.interface.ifindex, &self.interface.name).join(name);
         let made = self.object.program_fd(program).and_then(|fd| {
             let link = sys::create_link(fd, self.interface.ifindex, kind)?;
@@ -69,11 +80,11 @@ impl<'a> Site<'a> {
             pin::remove(&path);
             sys::pin_object(&link, &path)?;
             failpoint("link-pinned");
-            Ok(link)
+            Ok(Put { link: Some(link), program: sys::object_id(fd)? })
         });
-        let link = made.map_err(|error| fault(program, self.interface, &attachment.to_string(), &error))?;
+        let put = made.map_err(|error| fault(program, self.interface, &attachment.to_string(), &error))?;
         self.wanted.insert(name);
-        Ok(link)
+        Ok(put)
     }
 
     /// Detaches what a pin holds.
@@ -93,16 +104,10 @@ impl<'a> Site<'a> {
         }
     }
 
-    pub(super) fn attached(
-        &self,
-        direction: Direction,
-        attachment: Attachment,
-        link: Option<OwnedFd>,
-        fresh: bool,
-    ) -> Attached {
+    pub(super) fn attached(&self, direction: Direction, attachment: Attachment, put: Put, fresh: bool) -> Attached {
         let hook = Hook { ifindex: self.interface.ifindex, direction };
         let interface = self.interface.name.clone();
-        Attached { hook, interface, attachment, link, program: 0, fresh }
+        Attached { hook, interface, attachment, link: put.link, program: put.program, fresh }
     }
 }
 

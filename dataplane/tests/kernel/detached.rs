@@ -1,7 +1,11 @@
 //! G20: what others do to our hooks with the tools that there are is noticed and put right in less than a second, or alarmed.
 
 use std::{
-    fs, thread,
+    ffi::CString,
+    fs, io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -187,11 +191,70 @@ fn elsewhere(lab: &Lab, interfaces: Vec<LocalInterface>) -> Kernel {
 
 /// A program of somebody else, which lets everything pass, pinned and attached nowhere.
 fn foreign_program(lab: &Lab) -> String {
-    let kept = lab.bpffs.join("foreign");
-    let kernel = elsewhere(lab, Vec::new());
-    fs::rename(lab.bpffs.join("stranger/hedgerow/progs/hr_egress"), &kept).unwrap();
-    kernel.detach_all().unwrap();
+    let [kept, _] = foreign_programs(lab);
     kept.display().to_string()
+}
+
+/// One for traffic control and one for XDP.
+fn foreign_programs(lab: &Lab) -> [PathBuf; 2] {
+    let kernel = elsewhere(lab, Vec::new());
+    let pinned = fs::read_dir(lab.bpffs.join("stranger/hedgerow/progs")).unwrap().map(|entry| entry.unwrap().path());
+    let pinned: Vec<PathBuf> = pinned.collect();
+    let kept = ["hr_egress", "hr_xdp"].map(|name| {
+        let program = pinned.iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+        let kept = lab.bpffs.join(format!("foreign_{name}"));
+        fs::rename(program.unwrap(), &kept).unwrap();
+        kept
+    });
+    kernel.detach_all().unwrap();
+    kept
+}
+
+/// A command of bpf(2), of which nothing but the first words matters.
+fn bpf(command: libc::c_long, attributes: [u64; 2]) -> libc::c_long {
+    // SAFETY: the kernel is told how long the attributes are, and what they point to lives as long as they do.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes)) };
+    assert!(result >= 0, "{command}: {}", io::Error::last_os_error());
+    result
+}
+
+fn open_pin(path: &Path) -> OwnedFd {
+    const BPF_OBJ_GET: libc::c_long = 7;
+    let path = CString::new(path.to_str().unwrap()).unwrap();
+    let fd = bpf(BPF_OBJ_GET, [path.as_ptr() as u64, 0]);
+    // SAFETY: it is new, and nobody else knows it.
+    unsafe { OwnedFd::from_raw_fd(fd.try_into().unwrap()) }
+}
+
+/// Exchanges the program of a link that is pinned.
+fn put_behind(link: &str, [traffic_control, xdp]: &[PathBuf; 2]) {
+    const BPF_LINK_UPDATE: libc::c_long = 29;
+    let (program, link) = (open_pin(if link.contains("xdp") { xdp } else { traffic_control }), open_pin(link.as_ref()));
+    let words = [link.as_raw_fd(), program.as_raw_fd()].map(i32::to_ne_bytes).concat();
+    bpf(BPF_LINK_UPDATE, [u64::from_ne_bytes(words.try_into().unwrap()), 0]);
+}
+
+#[test]
+fn g20_a_foreign_program_behind_our_own_link_is_put_out_of_it() {
+    if lab::skipped() {
+        return;
+    }
+    for mode in [XdpMode::Native, XdpMode::Generic, XdpMode::Off] {
+        let (lab, mut kernel) = denying(mode, TcMode::Auto);
+        let foreign = foreign_programs(&lab);
+        let links = link_pins(&lab);
+        repaired_after(&mut kernel, &format!("bpf_link_update of {links:?}"), || {
+            links.iter().for_each(|link| put_behind(link, &foreign));
+        });
+        // A single one, and without a repair at once.
+        for link in links {
+            put_behind(&link, &foreign);
+            assert!(!kernel.attest().unwrap().holds(), "{link}");
+            let now = states(&mut kernel);
+            assert!(now.contains(&HookState::Repaired) && now.contains(&HookState::Attached), "{link}: {now:?}");
+            assert!(kernel.attest().unwrap().holds(), "{link}");
+        }
+    }
 }
 
 /// Two members with traffic between them, what arrives being judged where others can get in the way.
