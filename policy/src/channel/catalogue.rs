@@ -10,7 +10,7 @@ use super::{Channel, Ends, PortSpan, Wire};
 pub const HEDGEROW: &str = "hedgerow";
 
 /// Every name that [`catalogue`] knows. (`hedgerow` is not declared but built into every guard.)
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     "bfd",
     "bfd-multihop",
     "booth",
@@ -31,10 +31,12 @@ pub const NAMES: [&str; 20] = [
     "session-sync",
     "ssh-sync",
     "vrrp",
+    "vrrp-ah",
 ];
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const AH: u8 = 51;
 const VRRP: u8 = 112;
 
 /// VRRP's groups (RFC 5798, sections 5.1.1.2 and 5.1.2.2); CARP shares the first.
@@ -50,6 +52,8 @@ pub fn catalogue(name: &str) -> Option<Channel> {
     let wires = match name {
         // Both unicast peers and groups; keepalived drops adverts with another TTL (RFC 5798, section 5.1.1.3).
         "vrrp" => vec![Wire { ttl: Some(255), ..to_groups(VRRP, None, &[VRRP_GROUP_V4, VRRP_GROUP_V6]) }],
+        // Version 2 with `auth_type AH` is wrapped, and has the number of the wrapper.
+        "vrrp-ah" => vec![Wire { ttl: Some(255), ..to_groups(AH, None, &[VRRP_GROUP_V4]) }],
         // The number of VRRP, another format: nothing looks into it.
         "carp" => vec![Wire { ttl: Some(255), ..to_groups(VRRP, None, &[VRRP_GROUP_V4]) }],
         "conntrackd" => vec![to_groups(UDP, Some(3780), &[CONNTRACKD_GROUP])],
@@ -77,7 +81,7 @@ pub fn catalogue(name: &str) -> Option<Channel> {
         "management" => vec![Wire { ends: Ends::From(Vec::new()), ..unicast(TCP, 22) }],
         _ => return None,
     };
-    let interface = if matches!(name, "vrrp" | "carp") { Role::Vip } else { Role::Cluster };
+    let interface = if matches!(name, "vrrp" | "vrrp-ah" | "carp") { Role::Vip } else { Role::Cluster };
     Some(Channel { name: name.to_owned(), interface, wires })
 }
 

@@ -137,6 +137,7 @@ fn g0_other_channels_of_the_catalogue_have_their_wire() {
     let tcp = |port| [(6, PortMatch::Dst(port), None), (6, PortMatch::Src(port), None)];
     assert_eq!(ports("conntrackd"), BTreeSet::from([udp(3780)]));
     assert_eq!(ports("ipvs-sync"), BTreeSet::from([(17, PortMatch::Dst(8848), Some(1))]));
+    assert_eq!(ports("vrrp-ah"), BTreeSet::from([(51, PortMatch::Any, Some(255))]));
     assert_eq!(ports("carp"), BTreeSet::from([(112, PortMatch::Any, Some(255))]));
     assert_eq!(ports("bfd"), BTreeSet::from([(17, PortMatch::Dst(3784), Some(255))]));
     assert_eq!(ports("corosync-udp"), BTreeSet::from([udp(5404), udp(5405)]));
