@@ -83,7 +83,7 @@ __noinline u32 hr_fragment_follow(struct hr_packet *p, u8 hook, bool sync) {
         first = bpf_map_lookup_elem(&hr_sync_fragments, &key);
     else
         first = bpf_map_lookup_elem(&hr_fragments, &key);
-    if (!first || hr_tick() - first->seen > t->fragment)
+    if (!first || !hr_recent(first->seen, hr_tick(), t->fragment))
         return HR_FRAGMENT_UNKNOWN;
     if (p->frag_edge < first->end)
         return HR_FRAGMENT_OVERLAP;

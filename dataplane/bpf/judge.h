@@ -31,6 +31,10 @@ static __noinline u32 hr_about_quoted(const struct hr_way *way, const struct hr_
 
     if (!hr_quoted(p, &q, data, end))
         return HR_NONE;
+    if (hr_quoted_sync(way, p, &q)) {
+        *found = (struct hr_found){};
+        return HR_QUOTED;
+    }
     reason = hr_judge_quoted(way, &q, found);
     if (!reason)
         hr_classify(way->generation, p, false, found);
@@ -48,6 +52,8 @@ static __always_inline u32 hr_pass(const struct hr_frame *f, const struct hr_way
                                    struct hr_found *found, u32 reason) {
     if (!f->probe && (way->fresh || hr_opens(p, f->hook, hr_keeps(found))))
         hr_remember(way, p, found, hr_purpose_of(way, p, found));
+    else if (!f->probe && hr_ends(p) && (f->hook == HR_EGRESS || hr_keeps(found)))
+        hr_note_end(p);
     if (!reason)
         return HR_ALLOWED;
     found->in.rule = found->in.trial;
@@ -71,8 +77,11 @@ static __always_inline u32 hr_by_policy(const struct hr_frame *f, struct hr_way 
     reason = hr_second_opinion(f, way, p, found);
     if (!way->observed)
         return reason ? reason : HR_DENIED;
-    if (reason && reason < HR_DROP_FIRST)
+    if (reason && reason < HR_DROP_FIRST) {
+        if (way->fresh)
+            hr_remember(way, p, found, HR_FOR_COUNTING);
         return reason;
+    }
     return hr_pass(f, way, p, found, HR_OBSERVED);
 }
 

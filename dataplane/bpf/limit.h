@@ -111,8 +111,9 @@ static __always_inline bool hr_within(struct hr_charge *c, const struct hr_found
 }
 
 /* Whether a packet begins a connection or flow that a limit counts. Of TCP its flags say so; else there is no entry
- * yet. What a later fragment is part of has begun. */
-static __noinline bool hr_begins(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
+ * yet, or one that says that a limit which only observes has not counted it. What a later fragment is part of has
+ * begun. */
+static __noinline int hr_begins(struct hr_way *way, const struct hr_packet *p, const struct hr_found *found) {
     u32 tick = hr_tick();
     struct hr_flow *flow;
 
@@ -125,9 +126,19 @@ static __noinline bool hr_begins(const struct hr_way *way, const struct hr_packe
     flow = hr_flow_find(p);
     if (!flow || !hr_alive(flow, p, tick))
         return true;
+    way->over = flow->over;
     if (flow->mute)
         hr_note(flow, p, flow->opener_is_b != hr_source_is_b(p), tick);
     return false;
+}
+
+/* A limit that only observes has counted the flow at last. */
+static __noinline int hr_counted(const struct hr_packet *p) {
+    struct hr_flow *flow = hr_flow_find(p);
+
+    if (flow)
+        flow->over = 0;
+    return 0;
 }
 
 /*
@@ -147,6 +158,7 @@ static __noinline u32 hr_charge(const struct hr_way *way, const struct hr_packet
     if (!hr_within(&c, found))
         return HR_RATE_LIMITED;
     c.trial = 1;
+    c.begins |= way->over;
     return hr_allows_trial(found) && !hr_within(&c, found) ? HR_OBSERVED : HR_NONE;
 }
 
@@ -169,7 +181,10 @@ __noinline u32 hr_ask_limits(struct hr_way *way, const struct hr_packet *p, cons
         return HR_NONE;
     way->begins = hr_begins(way, p, found);
     reason = hr_charge(way, p, found, packets);
-    way->fresh = way->begins && !reason && p->protocol != HR_TCP;
+    if (way->over && !reason)
+        hr_counted(p);
+    way->fresh = way->begins && reason != HR_RATE_LIMITED && p->protocol != HR_TCP;
+    way->over = reason == HR_OBSERVED && (way->fresh || way->over);
     return reason;
 }
 

@@ -97,6 +97,11 @@ static __always_inline bool hr_plainly_opens(const struct hr_frame *f) {
     return hr_plain_protocol(f) == HR_TCP && (hr_plain_flags(f) & (HR_TCP_SYN | HR_TCP_ACK)) == HR_TCP_SYN;
 }
 
+/* Of TCP. */
+static __always_inline bool hr_plainly_ends(const struct hr_frame *f) {
+    return hr_plain_flags(f) & (HR_TCP_FIN | HR_TCP_RST);
+}
+
 static __always_inline struct hr_ends hr_plain_ends(const struct hr_frame *f, const struct hr_half *half) {
     const struct iphdr *ip = hr_plain_ip(f);
 
@@ -176,7 +181,7 @@ static __always_inline u32 hr_plainly_known(const struct hr_frame *f, u32 genera
 /* Whether it passes and leaves nothing to remember. */
 static __always_inline bool hr_plainly_allowed(const struct hr_frame *f, const struct hr_found *found) {
     return hr_allows(found) && hr_allows_trial(found) && !hr_either(found, HR_FLAGS_NOT_PLAIN) &&
-           (f->hook == HR_INGRESS || (hr_plain_protocol(f) == HR_TCP && !hr_plainly_opens(f)));
+           (f->hook == HR_INGRESS || (hr_plain_protocol(f) == HR_TCP && !hr_plainly_opens(f) && !hr_plainly_ends(f)));
 }
 
 /* What is found of a packet that is plain, and needs a reason. */

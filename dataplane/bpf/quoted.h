@@ -85,6 +85,18 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
     return hr_quoted_ports(q, data, end);
 }
 
+/* Whether the quoted packet is a sync flow, which went the other way here. No time to live is known of it, so that of
+ * channels that demand one no error passes. */
+static __always_inline bool hr_quoted_sync(const struct hr_way *way, const struct hr_packet *p, struct hr_packet *q) {
+    u8 hook = way->hook == HR_INGRESS ? HR_EGRESS : HR_INGRESS;
+    const struct hr_gate *gate = HR_VALUE(HR_GATE);
+
+    q->ifindex = p->ifindex;
+    q->vid = p->vid;
+    q->inner = p->inner;
+    return hr_far_known(gate, q, hook) && hr_guarded(gate, q, hook);
+}
+
 /* Whether the quoted packet may pass: by itself, as an answer, or by an entry. The rules are those that say so; what
  * was found of the error itself is overwritten, for the stack is short. */
 static __always_inline u32 hr_judge_quoted(const struct hr_way *way, const struct hr_packet *q,

@@ -15,6 +15,7 @@ struct hr_way {
     u8 observed; /* classification allows, but a policy in observe mode would not */
     u8 begins;   /* a connection or flow that a limit counts */
     u8 fresh;    /* the first packet of a flow that is remembered because a limit counts it */
+    u8 over;     /* of this flow: a limit that only observes has had no room for it */
 };
 
 /* A packet, its way and what is found of it: what judge.h has on the stack. */
@@ -101,6 +102,12 @@ static __noinline int hr_flow_store(const struct hr_packet *p, const struct hr_f
     }
 }
 
+/* Whether what was seen at that tick is not older than so many ticks. Another processor may have seen it later than
+ * this one has read the clock. */
+static __always_inline bool hr_recent(u32 seen, u32 tick, u32 limit) {
+    return (__s32)(tick - seen) <= (__s32)limit;
+}
+
 static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr_packet *p, u32 tick) {
     const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
     u32 limit;
@@ -111,7 +118,7 @@ static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr
         limit = flow->answered ? t->udp : t->udp_opening;
     else
         limit = t->other;
-    return tick - flow->seen <= limit;
+    return hr_recent(flow->seen, tick, limit);
 }
 
 /* Whether a refused packet passes in mid-flow if its reversed tuple may (5c). Only what looks like the answer to a
@@ -124,13 +131,26 @@ static __always_inline bool hr_may_pick_up(const struct hr_packet *p, u8 hook) {
            p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST && t->pickup;
 }
 
+static __always_inline bool hr_has_ports(const struct hr_packet *p) {
+    return p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP;
+}
+
 /* Whether a refused packet leaves as the answer to what the reversed tuple allows (5a). A service that no rule speaks
  * of, and that only the default action allows, answers from the port of a service: what leaves from the port of a
- * client would be something that is opened from here (ADR 0021). */
+ * client, or has no ports, would be something that is opened from here (ADR 0021). ICMP says which are answers. */
 static __always_inline bool hr_may_reply(const struct hr_packet *p, const struct hr_found *reversed) {
-    bool ports = p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP;
+    if (reversed->in.rule != HR_RULE_DEFAULT)
+        return true;
+    if (hr_has_ports(p))
+        return p->sport < HR_EPHEMERAL_PORT_FIRST;
+    return p->protocol == HR_ICMP || p->protocol == HR_ICMP6;
+}
 
-    return reversed->in.rule != HR_RULE_DEFAULT || !ports || p->sport < HR_EPHEMERAL_PORT_FIRST;
+/* Whether it is told by its flags or its ports that it goes from a service to a client. */
+static __always_inline bool hr_looks_like_answer(const struct hr_packet *p) {
+    if (p->protocol == HR_TCP && p->flags & HR_TCP_SYN)
+        return !hr_bare_syn(p);
+    return hr_has_ports(p) && p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST;
 }
 
 static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {
@@ -268,6 +288,7 @@ enum hr_purpose {
     HR_FOR_COUNTING, /* so that a limit of new connections counts the flow once: speaks for nobody */
     HR_FOR_ANSWERS,
     HR_FOR_BOTH_WAYS,
+    HR_FOR_BOTH_WAYS_BACK, /* the packet is an answer in it */
 };
 
 /* Apart from hr_remember, for the stack is short. */
@@ -276,12 +297,19 @@ __noinline u32 hr_purpose_of(const struct hr_way *way, const struct hr_packet *p
 
     if (!way || !p || !found)
         return HR_FOR_NOTHING;
-    if (hr_keeps(found))
-        return HR_FOR_BOTH_WAYS;
-    /* What arrives never makes an entry that would let something pass. */
-    if (way->hook == HR_INGRESS)
-        return HR_FOR_COUNTING;
     hr_classify(way->generation, p, true, &reversed);
+    if (hr_keeps(found)) {
+        if (!hr_looks_like_answer(p))
+            return HR_FOR_BOTH_WAYS;
+        /* Who has opened it decides on what ends it (G19). */
+        if (hr_allows(&reversed) && hr_keeps(&reversed))
+            return HR_FOR_BOTH_WAYS_BACK;
+        if (p->protocol == HR_TCP)
+            return HR_FOR_NOTHING;
+    }
+    /* Otherwise what arrives never makes an entry that would let something pass. */
+    if (way->hook == HR_INGRESS)
+        return way->fresh ? HR_FOR_COUNTING : HR_FOR_NOTHING;
     if (!hr_allows(&reversed) || !hr_allows_trial(&reversed))
         return HR_FOR_ANSWERS;
     /* The answers pass without an entry; but those of UDP must not be taken for new flows. */
@@ -294,14 +322,14 @@ __noinline u32 hr_purpose_of(const struct hr_way *way, const struct hr_packet *p
 static __always_inline bool hr_does_for(const struct hr_flow *flow, const struct hr_packet *p, u32 purpose) {
     if (purpose == HR_FOR_COUNTING)
         return true;
-    return !flow->mute && flow->keep >= (purpose == HR_FOR_BOTH_WAYS) &&
+    return !flow->mute && flow->keep >= (purpose >= HR_FOR_BOTH_WAYS) &&
            (flow->keep || flow->opener_is_b == hr_source_is_b(p)) && !(flow->closing && hr_bare_syn(p));
 }
 
 /* 5b and 5d: the entry of an opening packet. */
 __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, const struct hr_found *found,
                            u32 purpose) {
-    bool keep = purpose == HR_FOR_BOTH_WAYS;
+    bool keep = purpose >= HR_FOR_BOTH_WAYS, back = purpose == HR_FOR_BOTH_WAYS_BACK;
     u32 tick = hr_tick();
     struct hr_flow *flow;
 
@@ -323,17 +351,38 @@ __noinline int hr_remember(const struct hr_way *way, const struct hr_packet *p, 
         hr_note(flow, p, answers, tick);
     } else {
         struct hr_flow fresh = {
-            .generation = way->generation,
+            /* What it finds is of the packet; the next one asks for the rules of the opening tuple. */
+            .generation = back ? 0 : way->generation,
             .seen = tick,
             .in_rule = found->in.rule,
             .out_rule = found->out.rule,
-            .opener_is_b = hr_source_is_b(p),
+            .opener_is_b = hr_source_is_b(p) != back,
             .keep = keep,
+            .answered = back,
             .mute = purpose == HR_FOR_COUNTING,
+            .over = way->over,
         };
 
         hr_flow_store(p, &fresh);
     }
+    return 0;
+}
+
+/* Whether it ends a connection. What answers is noted where state is asked; this is of the opener. */
+static __always_inline bool hr_ends(const struct hr_packet *p) {
+    return p->protocol == HR_TCP && p->flags & (HR_TCP_FIN | HR_TCP_RST);
+}
+
+/* Notes the end of a connection that is remembered. */
+__noinline int hr_note_end(const struct hr_packet *p) {
+    u32 tick = hr_tick();
+    struct hr_flow *flow;
+
+    if (!p)
+        return 0;
+    flow = hr_flow_find(p);
+    if (flow && hr_alive(flow, p, tick))
+        hr_note(flow, p, false, tick);
     return 0;
 }
 

@@ -127,7 +127,8 @@ struct hr_flow {
     u8 answered;
     u8 closing; /* FIN or RST was seen */
     u8 mute;    /* only says that the flow is not new; lets nothing pass */
-    u8 pad[3];
+    u8 over;    /* still new to a limit that only observes */
+    u8 pad[2];
 };
 
 /* The buckets of a rule, one for each half of the image. */

@@ -195,6 +195,14 @@ impl<W: Wire> Twins<W> {
         self.set_clock(self.now_s + seconds)
     }
 
+    /// Turns the clocks back, as one sees them who has read them before another processor did.
+    ///
+    /// # Errors
+    /// If the programs do not answer.
+    pub fn turn_back(&mut self, seconds: u64) -> Result<(), TwinError> {
+        self.set_clock(self.now_s - seconds)
+    }
+
     fn set_clock(&mut self, now_s: u64) -> Result<(), TwinError> {
         self.now_s = now_s;
         self.userspace.stop_clock(now_s);

@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) closing: bool,
     /// Only says that the flow is not new; lets nothing pass.
     pub(crate) mute: bool,
+    /// Still new to a limit that only observes.
+    pub(crate) over: bool,
 }
 
 /// Whether the source of a packet is the b of its flow's key.

@@ -1,5 +1,6 @@
 //! What a frame meets, in order: the mirror of `bpf/judge.h`.
 
+mod memory;
 mod room;
 
 use policy::{
@@ -8,15 +9,15 @@ use policy::{
     image::{FLAG_CUT, Found, RULE_DEFAULT},
 };
 
-use self::room::{Room, counts_flows};
+use self::room::Room;
 use crate::{
     abi::EPHEMERAL_PORT_FIRST,
     enforcer::{Hook, Judgement},
     reason::Reason,
     userspace::{
         World,
-        flows::{Bounded, Entry, FirstFragment, FlowKey, FragmentKey, source_is_b},
-        frame::{FIN, ICMP, ICMP6, Packet, Part, RST, SCTP, SYN, TCP, UDP, parse, quoted},
+        flows::{Bounded, FirstFragment, FlowKey, FragmentKey, source_is_b},
+        frame::{ICMP, ICMP6, Packet, Part, SCTP, SYN, TCP, UDP, parse, quoted},
     },
 };
 
@@ -89,17 +90,7 @@ impl<'a> Way<'a> {
     }
 
     fn before_policy(&mut self, packet: &Packet) -> Option<Reason> {
-        let seen = Seen {
-            ifindex: self.ifindex_of(packet),
-            direction: self.hook.direction,
-            protocol: packet.protocol,
-            src: packet.src,
-            dst: packet.dst,
-            ttl: packet.ttl,
-            src_port: packet.src_port,
-            dst_port: packet.dst_port,
-            opens: packet.bare_syn(),
-        };
+        let seen = seen(packet, self.ifindex_of(packet), self.hook.direction);
         if packet.problem.is_none()
             && let Some(reason) = self.ask_guard(packet, &seen)
         {
@@ -141,13 +132,13 @@ impl<'a> Way<'a> {
     fn by_policy(&mut self, image: &Image, packet: &Packet) -> Answer {
         let found = classify(image, packet, false);
         let observed = found.observe();
-        let limits = match self.ask_limits(image, packet, &found) {
-            Room::None => return (Reason::RateLimited, rules_of(&found)),
-            room => room,
-        };
+        let asked = self.ask_limits(image, packet, &found);
+        if asked.room == Room::None {
+            return (Reason::RateLimited, rules_of(&found));
+        }
         if found.allow() && !observed {
-            self.remember(image, packet, &found, limits);
-            return match limits {
+            self.remember(image, packet, &found, asked);
+            return match asked.room {
                 Room::NotInTrial => (Reason::Observed, (found.ingress.trial, found.egress.trial)),
                 _ => (Reason::Allowed, rules_of(&found)),
             };
@@ -162,15 +153,21 @@ impl<'a> Way<'a> {
         if let Some((reason, rules)) = second
             && reason.passes()
         {
+            if asked.fresh {
+                self.remember_silently(packet, &found, asked.over);
+            }
             return (reason, rules);
         }
-        self.remember(image, packet, &found, limits);
+        self.remember(image, packet, &found, asked);
         (Reason::Observed, found.rules())
     }
 
     fn second_opinion(&mut self, image: &Image, packet: &Packet, observed: bool) -> Option<Answer> {
         if packet.is_error() {
             let quoted = quoted(packet, self.frame)?;
+            if self.is_sync_from_there(packet, &quoted) {
+                return Some((Reason::Quoted, NO_RULES));
+            }
             return self.judge_quoted(image, &quoted, observed);
         }
         // What opens a connection is no part of one.
@@ -195,6 +192,16 @@ impl<'a> Way<'a> {
             return Some((Reason::PickedUp, rules));
         }
         None
+    }
+
+    /// Whether a quoted packet is a sync flow, which went the other way here. No time to live is known of it.
+    fn is_sync_from_there(&self, packet: &Packet, quoted: &Packet) -> bool {
+        let direction = match self.hook.direction {
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
+        };
+        let seen = Seen { ttl: 0, ..seen(quoted, self.ifindex_of(packet), direction) };
+        self.world.guard.judge(&seen) == Some(Judged::Sync)
     }
 
     fn judge_quoted(&mut self, image: &Image, quoted: &Packet, observed: bool) -> Option<Answer> {
@@ -247,68 +254,20 @@ impl<'a> Way<'a> {
         }
         Some((reason, rules))
     }
+}
 
-    /// Only a rule that keeps its flows wants an entry: the reversed tuple says yes to the next segment too.
-    fn keep_picked_up(&mut self, packet: &Packet, rules: (u32, u32)) {
-        if self.probe {
-            return;
-        }
-        let entry = Entry {
-            generation: self.generation,
-            seen_s: self.world.now_s(),
-            rules,
-            opener_is_b: !source_is_b(packet),
-            keep: true,
-            answered: true,
-            closing: packet.flags & (FIN | RST) != 0,
-            mute: false,
-        };
-        self.world.flows.insert(FlowKey::of(packet), entry, |entry| entry.seen_s);
-    }
-
-    /// The entry of an opening packet, unless its answers would pass without one.
-    fn remember(&mut self, image: &Image, packet: &Packet, found: &Found, room: Room) {
-        let keep = found.keep();
-        let counted = room == Room::ForNewFlow;
-        if self.probe || !(counted || opens(packet, self.hook.direction, keep)) {
-            return;
-        }
-        if !keep && (self.hook.direction == Direction::Ingress || by_reverse(image, packet, true).is_some()) {
-            // The answers need no entry. But of a flow whose packets are counted while it is new it must be known that it is not.
-            let answers_count = packet.protocol != TCP && counts_flows(image, &classify(image, packet, true));
-            if counted || answers_count {
-                self.remember_silently(packet, found);
-            }
-            return;
-        }
-        let (key, now_s, timeouts) = (FlowKey::of(packet), self.world.now_s(), self.world.timeouts);
-        let from_b = source_is_b(packet);
-        let fresh = Entry {
-            generation: self.generation,
-            seen_s: now_s,
-            rules: rules_of(found),
-            opener_is_b: from_b,
-            keep,
-            answered: false,
-            closing: false,
-            mute: false,
-        };
-        match self.world.flows.get_mut(&key) {
-            Some(entry)
-                if !entry.mute
-                    && entry.alive(packet, &timeouts, now_s)
-                    && entry.keep >= keep
-                    && (entry.keep || entry.opener_is_b == from_b)
-                    && !(entry.closing && packet.bare_syn()) =>
-            {
-                let answers = entry.opener_is_b != from_b;
-                if entry.generation != self.generation && !answers {
-                    (entry.generation, entry.rules, entry.keep) = (fresh.generation, fresh.rules, keep);
-                }
-                entry.note(packet, answers, now_s);
-            }
-            _ => self.world.flows.insert(key, fresh, |entry| entry.seen_s),
-        }
+/// A packet as the guard sees it.
+fn seen(packet: &Packet, ifindex: u32, direction: Direction) -> Seen {
+    Seen {
+        ifindex,
+        direction,
+        protocol: packet.protocol,
+        src: packet.src,
+        dst: packet.dst,
+        ttl: packet.ttl,
+        src_port: packet.src_port,
+        dst_port: packet.dst_port,
+        opens: packet.bare_syn(),
     }
 }
 
@@ -362,19 +321,24 @@ fn may_be_picked_up(packet: &Packet) -> bool {
         && packet.dst_port >= EPHEMERAL_PORT_FIRST
 }
 
-/// Whether what leaves can be the answer of a service here. One that no rule speaks of, and that only the default action allows, answers
-/// from the port of a service: what leaves from the port of a client would be something that is opened from here.
-fn may_reply(packet: &Packet, (ingress, _): (u32, u32)) -> bool {
-    ingress != RULE_DEFAULT || !matches!(packet.protocol, TCP | UDP | SCTP) || packet.src_port < EPHEMERAL_PORT_FIRST
+fn has_ports(packet: &Packet) -> bool {
+    matches!(packet.protocol, TCP | UDP | SCTP)
 }
 
-fn opens(packet: &Packet, direction: Direction, keep: bool) -> bool {
-    let leaves = direction == Direction::Egress;
-    match packet.protocol {
-        _ if packet.part == Part::Later => false,
-        ICMP | ICMP6 => packet.question.is_some() && !packet.answer && (keep || leaves),
-        TCP if keep => packet.flags & RST == 0,
-        TCP => leaves && packet.bare_syn(),
-        _ => keep || leaves,
+/// Whether what leaves can be the answer of a service here. One that no rule speaks of, and that only the default action allows, answers
+/// from the port of a service: what leaves from the port of a client, or has no ports, would be something that is opened from here. ICMP
+/// says which are answers.
+fn may_reply(packet: &Packet, (ingress, _): (u32, u32)) -> bool {
+    if ingress != RULE_DEFAULT {
+        return true;
     }
+    if has_ports(packet) { packet.src_port < EPHEMERAL_PORT_FIRST } else { matches!(packet.protocol, ICMP | ICMP6) }
+}
+
+/// Whether it is told by its flags or its ports that it goes from a service to a client.
+fn looks_like_answer(packet: &Packet) -> bool {
+    if packet.protocol == TCP && packet.flags & SYN != 0 {
+        return !packet.bare_syn();
+    }
+    has_ports(packet) && packet.src_port < EPHEMERAL_PORT_FIRST && packet.dst_port >= EPHEMERAL_PORT_FIRST
 }

@@ -130,3 +130,146 @@ fn an_observed_flow_is_counted_once() {
     let Some(reasons) = thrice(image, Direction::Ingress, false) else { return };
     assert_eq!(reasons, [Reason::Observed; 3]);
 }
+
+/// A flow that only an observing policy's limit would refuse was not remembered as one that the enforced limit had counted, which then
+/// counted each of its packets.
+#[test]
+fn a_limit_on_trial_takes_nothing_from_the_enforced_one() {
+    let limits = ", limits: {newConnections: {perSecond: 1, burst: 5}}";
+    let tighter = "{name: all, action: allow, limits: {newConnections: {perSecond: 1, burst: 1}}}";
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let Some(mut twins) = twins() else { return };
+        twins.activate(observed(limits, tighter)).unwrap();
+        let mut receive = |port| {
+            let frame = frame_of(&udp((NODE, port), (BACKEND, 53)), 0);
+            twins.receive(Arrival::Tcx, hook(direction), &frame, 0).unwrap().reason
+        };
+        assert_eq!(receive(40_000), Reason::Allowed);
+        assert_eq!([(); 6].map(|()| receive(40_001)), [Reason::Observed; 6]);
+        twins.wait(2).unwrap();
+        let mut receive = |port| {
+            let frame = frame_of(&udp((NODE, port), (BACKEND, 53)), 0);
+            twins.receive(Arrival::Tcx, hook(direction), &frame, 0).unwrap().reason
+        };
+        assert_eq!([(); 2].map(|()| receive(40_001)), [Reason::Allowed; 2], "the trial has room for it again");
+        assert_eq!(receive(40_002), Reason::Observed);
+        twins.compare_counters().unwrap();
+    }
+}
+
+/// An answer that an observing policy would refuse, and that passes as an answer, was charged as a new flow again and again.
+#[test]
+fn an_observed_answer_is_counted_once() {
+    let Some(mut twins) = twins() else { return };
+    let limits = "limits: {newConnections: {perSecond: 1, burst: 1}}";
+    let open = format!(
+        "  ingress: [{{name: all, action: allow}}]
+  egress: [{{name: all, action: allow, {limits}}}]"
+    );
+    let trial = policy("trial", "backend", "  mode: observe\n  egress: [{name: none, action: deny}]")
+        .replace("tier: application", "tier: platform");
+    let backend = segment("backend", &format!("{BACKEND}/32"));
+    twins.activate(compiled(&[backend, policy("backend", "backend", &open), trial].concat())).unwrap();
+    let answer = frame_of(&udp((BACKEND, 53), (NODE, 40_000)), 0);
+    for _ in 0..3 {
+        let said = twins.receive(Arrival::Tcx, hook(Direction::Egress), &answer, 0).unwrap();
+        assert_eq!(said.reason, Reason::Reply);
+    }
+    twins.compare_counters().unwrap();
+}
+
+/// A policy that keeps its flows, under which clients come to the service and it may send whatever it wants; with an emergency `deny`.
+fn kept_service(emergency: bool) -> Image {
+    let keeps = "  existingFlows: keep
+  ingress: [{name: clients, action: allow}]
+  egress: [{name: all, action: allow}]";
+    let cut = policy("emergency", "backend", "  ingress: [{name: none, action: deny}]")
+        .replace("tier: application", "tier: emergency");
+    let backend = segment("backend", &format!("{BACKEND}/32"));
+    let documents = [backend, policy("backend", "backend", keeps), if emergency { cut } else { String::new() }];
+    compiled(&documents.concat())
+}
+
+/// G19. A kept flow that was first seen in the middle, by an answer, was taken for one that the service had opened; then an emergency
+/// `deny` for its clients did not end it.
+#[test]
+fn g19_a_kept_flow_first_seen_by_an_answer_ends_with_an_emergency() {
+    // A datagram of the service opens a flow of its own, since it may send whatever it wants.
+    for (protocol, flags, rounds) in [(6, 0x10, 2), (6, 0x12, 2), (UDP, 0, 1)] {
+        let Some(mut twins) = twins() else { return };
+        twins.activate(kept_service(false)).unwrap();
+        let request = flow_of((NODE, 50_000), (BACKEND, 1_935), protocol);
+        let (sent, answered) = (frame_of(&request, flags & 0x10), frame_of(&request.reverse(), flags));
+        let mut receive =
+            |direction, frame: &[u8]| twins.receive(Arrival::Tcx, hook(direction), frame, 0).unwrap().reason;
+        receive(Direction::Egress, &answered);
+        receive(Direction::Ingress, &sent);
+        twins.activate(kept_service(true)).unwrap();
+        for _ in 0..rounds {
+            let mut receive =
+                |direction, frame: &[u8]| twins.receive(Arrival::Tcx, hook(direction), frame, 0).unwrap().reason;
+            assert!(!receive(Direction::Ingress, &sent).passes(), "{protocol} {flags:#x}");
+            receive(Direction::Egress, &frame_of(&request.reverse(), flags & 0x10));
+        }
+        twins.compare_counters().unwrap();
+    }
+}
+
+/// Where only `egress` is spoken of, and nothing may leave, protocols without ports left as answers of services.
+#[test]
+fn what_has_no_ports_is_no_answer_of_a_service_that_no_rule_speaks_of() {
+    let Some(mut twins) = twins() else { return };
+    let backend = segment("backend", &format!("{BACKEND}/32"));
+    twins.activate(compiled(&[backend, policy("backend", "backend", "  egress: []")].concat())).unwrap();
+    for (protocol, expected) in [(47, Reason::Denied), (50, Reason::Denied), (4, Reason::Denied)] {
+        let frame = frame_of(&flow_of((BACKEND, 0), (NODE, 0), protocol), 0);
+        let said = twins.receive(Arrival::Tcx, hook(Direction::Egress), &frame, 0).unwrap();
+        assert_eq!(said.reason, expected, "{protocol}");
+    }
+    let echo_reply = frame_of(&flow_of((BACKEND, 0), (NODE, 0), 1), 0);
+    let said = twins.receive(Arrival::Tcx, hook(Direction::Egress), &echo_reply, 0).unwrap();
+    assert_eq!(said.reason, Reason::Reply, "the answer to an echo request");
+    twins.compare_counters().unwrap();
+}
+
+/// The node may open connections to the backend, whose answers need the entry.
+fn opens_only() -> Image {
+    let open = policy("backend", "backend", "  ingress: [{name: all, action: allow}]\n  egress: []");
+    compiled(&[segment("backend", &format!("{BACKEND}/32")), open].concat())
+}
+
+/// What the opener of a connection sends was never looked at for its end: after its RST, answers passed for two hours.
+#[test]
+fn a_connection_that_its_opener_ends_is_closing() {
+    for end in [0x04, 0x11] {
+        let Some(mut twins) = twins() else { return };
+        twins.activate(opens_only()).unwrap();
+        let request = flow_of((NODE, 40_000), (BACKEND, 40_000), 6);
+        let mut receive = |direction, flow: &Flow, flags| {
+            twins.receive(Arrival::Tcx, hook(direction), &frame_of(flow, flags), 0).unwrap().reason
+        };
+        assert_eq!(receive(Direction::Egress, &request, 0x02), Reason::Allowed);
+        assert_eq!(receive(Direction::Ingress, &request.reverse(), 0x12), Reason::Established);
+        assert_eq!(receive(Direction::Egress, &request, end), Reason::Allowed);
+        twins.wait(61).unwrap();
+        let answer = frame_of(&request.reverse(), 0x10);
+        let said = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer, 0).unwrap();
+        assert_eq!(said.reason, Reason::Denied, "{end:#x}");
+        twins.compare_counters().unwrap();
+    }
+}
+
+/// Another processor may have noted a flow a tick later than this one reads the clock: that was taken for an age of 136 years.
+#[test]
+fn an_entry_that_another_processor_has_just_noted_is_alive() {
+    let Some(mut twins) = twins() else { return };
+    twins.activate(opens_only()).unwrap();
+    let request = flow_of((NODE, 40_000), (BACKEND, 40_000), 6);
+    twins.wait(1).unwrap();
+    twins.receive(Arrival::Tcx, hook(Direction::Egress), &frame_of(&request, 0x02), 0).unwrap();
+    twins.turn_back(1).unwrap();
+    let answer = frame_of(&request.reverse(), 0x12);
+    let said = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer, 0).unwrap();
+    assert_eq!(said.reason, Reason::Established);
+    twins.compare_counters().unwrap();
+}

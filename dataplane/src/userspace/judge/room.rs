@@ -5,68 +5,82 @@ use policy::{
     image::{FLAG_LIMIT, FLAG_TRIAL_LIMIT, Found, Half},
 };
 
-use super::{Way, rules_of};
+use super::Way;
 use crate::userspace::{
     flows::{Entry, FlowKey, source_is_b},
     frame::{ICMP, ICMP6, Packet, Part, TCP},
     limits::Charge,
 };
 
-/// What the limits say.
+/// What the limits say of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) room: Room,
+    /// The flow has been counted, and is to be known from here on.
+    pub(super) fresh: bool,
+    /// Of the flow: a limit that only observes has had no room for it.
+    pub(super) over: bool,
+}
+
+/// Whether there was room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
-    /// Within them, or not counted here.
+    /// Within the limits, or not counted here.
     Enough,
-    /// Within them, and the flow is to be known from here on.
-    ForNewFlow,
     /// Over one that only observes.
     NotInTrial,
     /// Over one.
     None,
 }
 
-impl Way<'_> {
-    /// An entry that lets nothing pass, unless there is one already.
-    pub(super) fn remember_silently(&mut self, packet: &Packet, found: &Found) {
-        if self.known(packet) {
-            return;
-        }
-        let entry = Entry {
-            generation: self.generation,
-            seen_s: self.world.now_s(),
-            rules: rules_of(found),
-            opener_is_b: source_is_b(packet),
-            keep: false,
-            answered: false,
-            closing: false,
-            mute: true,
-        };
-        self.world.flows.insert(FlowKey::of(packet), entry, |entry| entry.seen_s);
-    }
+/// To whom the flow of a packet is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NewTo {
+    All,
+    /// To limits that only observe.
+    Trial,
+    Nobody,
+}
 
-    /// Whether the flow of a packet is remembered. One that is only for counting lives on by this.
-    fn known(&mut self, packet: &Packet) -> bool {
+impl Way<'_> {
+    /// The entry of a packet's flow, if it is remembered. One that is only for counting lives on by this.
+    pub(super) fn known(&mut self, packet: &Packet) -> Option<&mut Entry> {
         let (now_s, timeouts) = (self.world.now_s(), self.world.timeouts);
-        let Some(entry) = self.world.flows.get_mut(&FlowKey::of(packet)) else { return false };
+        let entry = self.world.flows.get_mut(&FlowKey::of(packet))?;
         if !entry.alive(packet, &timeouts, now_s) {
-            return false;
+            return None;
         }
         if entry.mute {
             entry.note(packet, entry.opener_is_b != source_is_b(packet), now_s);
         }
-        true
+        Some(entry)
     }
 
     /// Charges a packet that classification allows, where this node meets it first.
-    pub(super) fn ask_limits(&mut self, image: &Image, packet: &Packet, found: &Found) -> Room {
+    pub(super) fn ask_limits(&mut self, image: &Image, packet: &Packet, found: &Found) -> Asked {
         let halves = [found.ingress, found.egress];
         let limited = halves.iter().any(|half| half.flags & (FLAG_LIMIT | FLAG_TRIAL_LIMIT) != 0);
         if self.probe || !found.allow() || !limited || self.charged_elsewhere(packet) {
-            return Room::Enough;
+            return Asked { room: Room::Enough, fresh: false, over: false };
         }
-        let begins = counts_flows(image, found) && self.begins(packet);
-        let now_ns = self.world.now_ns();
-        let charge = |trial| Charge { source: packet.src, begins, trial, now_ns };
+        let new = if counts_flows(image, found) { self.new_to(packet) } else { NewTo::Nobody };
+        let room = self.charge(image, packet, found, new);
+        if new == NewTo::Trial
+            && room == Room::Enough
+            && let Some(entry) = self.world.flows.get_mut(&FlowKey::of(packet))
+        {
+            entry.over = false;
+        }
+        let fresh = new == NewTo::All && room != Room::None && packet.protocol != TCP;
+        Asked { room, fresh, over: room == Room::NotInTrial && (fresh || new == NewTo::Trial) }
+    }
+
+    fn charge(&mut self, image: &Image, packet: &Packet, found: &Found, new: NewTo) -> Room {
+        let (halves, now_ns) = ([found.ingress, found.egress], self.world.now_ns());
+        let charge = |trial| {
+            let begins = new == NewTo::All || (trial && new == NewTo::Trial);
+            Charge { source: packet.src, begins, trial, now_ns }
+        };
         let enforced: Vec<_> =
             halves.iter().filter_map(enforced_limit).map(|index| image.tables.limit(index)).collect();
         if !self.world.limits.admits(&enforced, &charge(false)) {
@@ -77,7 +91,7 @@ impl Way<'_> {
         if !found.observe() && !self.world.limits.admits(&trial, &charge(true)) {
             return Room::NotInTrial;
         }
-        if begins && packet.protocol != TCP { Room::ForNewFlow } else { Room::Enough }
+        Room::Enough
     }
 
     fn charged_elsewhere(&self, packet: &Packet) -> bool {
@@ -85,13 +99,14 @@ impl Way<'_> {
         at_its_vlan || self.came_in.is_some_and(|device| self.world.vlans.judged.contains(&device))
     }
 
-    fn begins(&mut self, packet: &Packet) -> bool {
+    fn new_to(&mut self, packet: &Packet) -> NewTo {
         match packet.protocol {
             // What a later fragment is part of has begun.
-            _ if packet.part == Part::Later => false,
-            TCP => packet.bare_syn(),
-            ICMP | ICMP6 if packet.answer || packet.question.is_none() => false,
-            _ => !self.known(packet),
+            _ if packet.part == Part::Later => NewTo::Nobody,
+            TCP if packet.bare_syn() => NewTo::All,
+            TCP => NewTo::Nobody,
+            ICMP | ICMP6 if packet.answer || packet.question.is_none() => NewTo::Nobody,
+            _ => self.known(packet).map_or(NewTo::All, |entry| if entry.over { NewTo::Trial } else { NewTo::Nobody }),
         }
     }
 }
