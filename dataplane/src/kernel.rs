@@ -148,8 +148,8 @@ impl Kernel {
         self.object.with_settings(object, self.generations.placement())
     }
 
-    /// What arrives with a tag is one of the VLAN's device, and XDP may not see the tag: where VLANs of ours are carried, traffic control
-    /// judges, whatever is configured.
+    /// What arrives with a tag is not one of this interface, and XDP may not see the tag: where there are VLANs, listed or not, traffic
+    /// control judges, whatever is configured.
     fn ways_at(&self, interface: &LocalInterface) -> Ways {
         if self.vlans.carried_by(interface.ifindex) { Ways { xdp: XdpMode::Off, ..self.ways } } else { self.ways }
     }

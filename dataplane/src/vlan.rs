@@ -21,6 +21,8 @@ pub(crate) type Children = BTreeMap<Place, u32>;
 pub(crate) struct Vlans {
     /// Those that are interfaces of ours themselves.
     pub(crate) children: Children,
+    /// The interfaces on which there are VLANs, or have been since this process began: of ours or not.
+    carriers: BTreeSet<u32>,
     /// The interfaces, and every device that is a VLAN of one of them, also by way of another VLAN.
     pub(crate) judged: BTreeSet<u32>,
 }
@@ -39,12 +41,21 @@ impl Vlans {
             let places = places_of(links, link).into_iter().flatten().filter(|(below, _)| ours.contains(below));
             children.extend(places.map(|place| (place, link.ifindex)));
         }
-        Vlans { children, judged: with_all_above(links, ours) }
+        let parents = links.iter().filter_map(|link| link.vlan).map(|(parent, _)| parent);
+        let carriers = parents.filter(|parent| ours.contains(parent)).collect();
+        Vlans { children, carriers, judged: with_all_above(links, ours) }
     }
 
-    /// Whether an interface carries VLANs of ours. The driver may take their tags off before XDP sees a frame.
+    /// What has carried a VLAN at another time goes on as if it did: a device that comes and goes must not have programs attached and detached
+    /// each time, for which some drivers stop for a moment.
+    pub(crate) fn keep_carriers(&mut self, other: &Vlans) {
+        self.carriers.extend(&other.carriers);
+    }
+
+    /// Whether VLANs are on an interface. The driver, or a pair of devices, may take their tags off before XDP sees a frame, which then
+    /// looks like one of the interface itself.
     pub(crate) fn carried_by(&self, ifindex: u32) -> bool {
-        self.children.keys().any(|(parent, _)| *parent == ifindex)
+        self.carriers.contains(&ifindex)
     }
 }
 
@@ -89,6 +100,19 @@ mod tests {
         let found = Vlans::among(&links, &[2, 7, 9].map(ours));
         assert_eq!(found.children, BTreeMap::from([((2, (5, 0)), 7)]));
         assert!(found.carried_by(2) && !found.carried_by(7));
+    }
+
+    #[test]
+    fn an_interface_carries_vlans_also_if_none_of_them_is_ours() {
+        let links = [link(2, None), link(3, None), link(7, Some((2, 5))), link(9, Some((4, 5))), link(8, Some((7, 6)))];
+        let found = Vlans::among(&links, &[2, 3].map(ours));
+        assert!(found.children.is_empty());
+        assert_eq!([2, 3, 4, 7].map(|ifindex| found.carried_by(ifindex)), [true, false, false, false]);
+        // Also when that one has gone.
+        let mut later = Vlans::among(&links[..2], &[2, 3].map(ours));
+        assert!(!later.carried_by(2));
+        later.keep_carriers(&found);
+        assert_eq!([2, 3].map(|ifindex| later.carried_by(ifindex)), [true, false]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Whether the programs are still where they were put, and their pins too (G20), and which VLANs have come or gone.
 
-use policy::LocalInterface;
+use policy::{Direction, LocalInterface};
 
 use super::Kernel;
 use crate::{
     attach::{self, Attached},
-    enforcer::{HookState, HookStatus},
+    enforcer::{Hook, HookState, HookStatus},
     error::{AttachError, HookError},
     vlan::Vlans,
 };
@@ -30,11 +30,38 @@ impl Kernel {
     }
 
     fn look_at_vlans(&mut self) -> Result<(), HookError> {
-        let vlans = Vlans::of(&self.interfaces).map_err(|error| HookError::Vlans { message: error.to_string() })?;
-        if vlans == self.vlans {
-            return Ok(());
+        let mut vlans = Vlans::of(&self.interfaces).map_err(|error| HookError::Vlans { message: error.to_string() })?;
+        vlans.keep_carriers(&self.vlans);
+        self.vlans.keep_carriers(&vlans);
+        let told = if vlans == self.vlans { Ok(()) } else { self.set_vlans(vlans) };
+        // There may be more than can be told to the programs: tags have to be seen all the same.
+        let seen = self.see_tags();
+        told.map_err(|error| HookError::Vlans { message: error.to_string() })?;
+        seen.map_err(|error| HookError::Vlans { message: error.to_string() })
+    }
+
+    /// Exchanges XDP for traffic control where there are VLANs now: XDP goes when the other one is in its place. What could not be
+    /// exchanged is tried again at the next look.
+    fn see_tags(&mut self) -> Result<(), AttachError> {
+        let mut seen = Ok(());
+        for interface in self.interfaces.clone() {
+            let ingress = Hook { ifindex: interface.ifindex, direction: Direction::Ingress };
+            if !self.vlans.carried_by(interface.ifindex) || !self.by_xdp(ingress) {
+                continue;
+            }
+            match self.repair(&interface) {
+                Ok(now) => {
+                    tracing::info!(
+                        interface = interface.name,
+                        "it carries a VLAN: traffic control judges in the place of XDP"
+                    );
+                    self.attached.retain(|attached| attached.hook.ifindex != interface.ifindex);
+                    self.attached.extend(now);
+                }
+                Err(error) => seen = Err(error),
+            }
         }
-        self.set_vlans(vlans).map_err(|error| HookError::Vlans { message: error.to_string() })
+        seen
     }
 
     /// Looks at the hooks of one interface and attaches what is missing.
