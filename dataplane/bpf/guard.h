@@ -129,7 +129,7 @@ __noinline int hr_joiner(const struct hr_packet *p, u8 hook, bool probe) {
 static __always_inline bool hr_guarded(const struct hr_gate *gate, const struct hr_packet *p, u8 hook) {
     u64 pair = hr_pair_hash(p);
 
-    if (p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP) {
+    if (hr_has_ports(p)) {
         if (hr_guard_one(gate, p, pair, hook, HR_MATCH_DST, p->dport))
             return true;
         /* The answers of a channel; a bare SYN from its port would open something else. */

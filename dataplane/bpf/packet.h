@@ -44,6 +44,10 @@ static __always_inline void *hr_bytes(void *data, void *end, u32 at, u32 size) {
     return p;
 }
 
+static __always_inline bool hr_has_ports(const struct hr_packet *p) {
+    return p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP;
+}
+
 static __always_inline bool hr_bare_syn(const struct hr_packet *p) {
     return (p->flags & (HR_TCP_SYN | HR_TCP_ACK)) == HR_TCP_SYN;
 }

@@ -345,8 +345,10 @@ static __always_inline bool hr_parse(struct hr_packet *p, struct hr_frame *f) {
         if (type == HR_ETH_VLAN || type == HR_ETH_QINQ) {
             struct hr_vlan_tag *tag = hr_bytes(data, end, p->at, sizeof(*tag));
 
-            if (!tag)
-                return false;
+            if (!tag) {
+                p->problem = HR_TRUNCATED;
+                return true;
+            }
             hr_note_tag(p, bpf_ntohs(tag->tci) & 0xfff);
             type = bpf_ntohs(tag->type);
             p->at += sizeof(*tag);

@@ -20,7 +20,7 @@ static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, voi
     struct hr_ports *ports = hr_bytes(data, end, q->at, sizeof(*ports));
     u8 *icmp;
 
-    if (q->protocol == HR_TCP || q->protocol == HR_UDP || q->protocol == HR_SCTP) {
+    if (hr_has_ports(q)) {
         if (!ports)
             return false;
         q->sport = bpf_ntohs(ports->source);
@@ -38,6 +38,13 @@ static __always_inline bool hr_quoted_ports(struct hr_packet *q, void *data, voi
     }
     /* The ICMP of the other family is no packet that anybody has sent. */
     return q->protocol != (q->v6 ? HR_ICMP : HR_ICMP6);
+}
+
+/* Bytes of the transport header that are read. */
+static __always_inline u32 hr_quoted_least(const struct hr_packet *q) {
+    if (hr_has_ports(q))
+        return sizeof(struct hr_ports);
+    return q->protocol == (q->v6 ? HR_ICMP6 : HR_ICMP) ? 8 : 0;
 }
 
 static __always_inline bool hr_quoted_ip4(struct hr_packet *q, void *data, void *end) {
@@ -82,7 +89,8 @@ static __noinline bool hr_quoted(const struct hr_packet *p, struct hr_packet *q,
         return false;
     if (q->src_hi != p->dst_hi || q->src_lo != p->dst_lo)
         return false;
-    return hr_quoted_ports(q, data, end);
+    /* What lies in the padding behind the error is not quoted. */
+    return hr_quoted_ports(q, data, end) && q->at + hr_quoted_least(q) <= p->at + p->payload;
 }
 
 /* Whether the quoted packet is a sync flow, which went the other way here. No time to live is known of it, so that of

@@ -131,10 +131,6 @@ static __always_inline bool hr_may_pick_up(const struct hr_packet *p, u8 hook) {
            p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST && t->pickup;
 }
 
-static __always_inline bool hr_has_ports(const struct hr_packet *p) {
-    return p->protocol == HR_TCP || p->protocol == HR_UDP || p->protocol == HR_SCTP;
-}
-
 /* Whether a refused packet leaves as the answer to what the reversed tuple allows (5a). A service that no rule speaks
  * of, and that only the default action allows, answers from the port of a service: what leaves from the port of a
  * client, or has no ports, would be something that is opened from here (ADR 0021). ICMP says which are answers. */

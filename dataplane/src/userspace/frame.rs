@@ -89,8 +89,12 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Packet> {
     let mut packet = Packet::blank(ETH_HEADER_BYTES);
     for _ in 0..VLAN_TAGS_MAX {
         if kind == ETH_VLAN || kind == ETH_QINQ {
-            let vid = word(frame, packet.at)? & 0xfff;
-            kind = word(frame, packet.at + 2)?;
+            let (Some(tag), Some(inside)) = (word(frame, packet.at), word(frame, packet.at + 2)) else {
+                packet.settle(|_| Err(Reason::Truncated));
+                return Some(packet);
+            };
+            let vid = tag & 0xfff;
+            kind = inside;
             // A tag of VLAN 0 only carries a priority.
             packet.tags = if packet.tags.0 == 0 { (vid, 0) } else { (packet.tags.0, vid) };
             packet.at += 4;
@@ -121,7 +125,8 @@ pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
         return None;
     }
     quoted.quoted_ports(frame)?;
-    Some(quoted)
+    // What lies in the padding behind the error is not quoted.
+    (quoted.at + quoted.quoted_least() <= packet.at + packet.payload).then_some(quoted)
 }
 
 /// `size` bytes at an offset, if the frame has them.
@@ -455,6 +460,15 @@ impl Packet {
         }
         let nonsense = walked(self.protocol) || UNKNOWN_EXTENSIONS.contains(&self.protocol);
         (!nonsense && !mapped(self.src) && !mapped(self.dst)).then_some(())
+    }
+
+    /// Bytes of the transport header that are read.
+    fn quoted_least(&self) -> usize {
+        match self.protocol {
+            TCP | UDP | SCTP => 4,
+            kind if kind == self.icmp() => 8,
+            _ => 0,
+        }
     }
 
     fn quoted_ports(&mut self, frame: &[u8]) -> Option<()> {
