@@ -38,6 +38,9 @@ const CURRENT_WITHIN: Duration = Duration::from_secs(2);
 /// How long guard entries of departed members stay, so that no packet of the old membership is cut on its way (G0, G12).
 const GUARD_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a revision that is live in the cluster and could not be prepared here is left before it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// The reconcile loop of one node.
 pub(crate) struct Reconciler {
     me: NodeId,
@@ -46,6 +49,8 @@ pub(crate) struct Reconciler {
     prepared: Option<(dataplane::Prepared, Arc<Compiled>)>,
     /// Whether what was live when the process started has been looked at.
     adopted: bool,
+    /// When a committed revision could not be prepared, and which.
+    failed: Option<(Instant, u64)>,
     departing: Option<(Instant, Guard)>,
     document_channels: DocumentChannels,
 }
@@ -62,6 +67,7 @@ impl Reconciler {
                 panel,
                 prepared: None,
                 adopted: false,
+                failed: None,
                 departing: None,
                 document_channels: DocumentChannels::default(),
             },
@@ -201,12 +207,27 @@ impl Reconciler {
             if self.panel.read().target.is_some_and(|target| target.revision == committed.revision) {
                 return Ok(());
             }
-            self.prepare(state, committed.revision).await?;
+            self.prepare_committed(state, committed.revision).await?;
         }
         match self.prepared.take_if(|(_, compiled)| compiled.target.revision == committed.revision) {
             Some((prepared, compiled)) => self.activate(prepared, compiled).await,
             None => Ok(()),
         }
+    }
+
+    async fn prepare_committed(&mut self, state: &Arc<State>, revision: u64) -> Result<(), EnforcerGone> {
+        if self.failed.is_some_and(|(at, failed)| failed == revision && at.elapsed() < RETRY_AFTER) {
+            return Ok(());
+        }
+        self.failed = None;
+        self.prepare(state, revision).await?;
+        let prepared = self.panel.read().preparation.clone();
+        if let Some(Preparation::Failed { reason, .. }) = prepared {
+            self.failed = Some((Instant::now(), revision));
+            let sentence = format!("revision {revision} is live in the cluster and not here: {reason}");
+            self.panel.alarm(Alarm::Activation, &sentence);
+        }
+        Ok(())
     }
 
     /// Goes on with what the kernel enforced all the time that the process was away (G13), if it is `revision`.

@@ -9,7 +9,7 @@ use node::{
 
 use crate::{
     documents::{WEB, request, segment},
-    lab::{Agent, Lab, run},
+    lab::{Agent, Lab, Setup, eventually, run},
 };
 
 fn apply(agent: &Agent, request: &ApplyRequest) -> Result<ApplyAnswer, ClientError> {
@@ -272,4 +272,37 @@ fn documents_and_segments_are_read_back() {
     assert_eq!(segments.segments[1].addresses, addresses, "in the order of the addresses, not of the text");
     assert_eq!(segments.segments[2].policies, ["web"]);
     assert_eq!(segments.segments[2].services, ["https tcp/443"]);
+}
+
+/// A node that comes back with tables too small for what the cluster has made live passes everything, and said nothing of it but in its log,
+/// twice a second.
+#[test]
+fn a_node_without_room_for_the_live_revision_raises_an_alarm() {
+    let mut lab = Lab::by_hand(0);
+    let (web, _) = WEB.split_once("    - {name: partners").unwrap();
+    let rules = |part: u16| -> String {
+        let rule =
+            |n| format!("    - {{name: r{n}, action: allow, from: [{{cidr: 10.{part}.{}.{}}}]}}\n", n / 250, n % 250);
+        (0..3_000).map(rule).collect()
+    };
+    let (segment, policy) = web.split_once("---\n").unwrap();
+    let policies = (0..3).map(|part| policy.replace("{name: web}", &format!("{{name: web{part}}}")) + &rules(part));
+    let many = [segment.to_owned()].into_iter().chain(policies).collect::<Vec<_>>().join("---\n");
+    let file = lab.file("many.yaml", &many);
+    let agent = &mut lab.agents[0];
+    agent.cli(["policy", "apply", "-f", &file]).done();
+    agent.terminate();
+    let small = "[dataplane.tables]\nimage = \"small\"\n".to_owned();
+    agent.setup(&Setup { more: small, ..Setup::by_hand() });
+    agent.start();
+    let alarm = eventually("an alarm", || {
+        let alarms = agent.try_status()?.alarms;
+        alarms.into_iter().find(|alarm| alarm.message.contains("live in the cluster and not here"))
+    });
+    assert!(alarm.message.contains("dataplane.tables.image = \"large\""), "{alarm:?}");
+    let said = agent.log().lines().filter(|line| line.contains("not prepared")).count();
+    assert!(said <= 2, "{said} times");
+    agent.setup(&Setup::by_hand());
+    agent.restart();
+    lab.enforced(1);
 }
