@@ -15,6 +15,8 @@ mod inject;
 mod middle;
 #[path = "peers/rules.rs"]
 mod rules;
+#[path = "peers/targets.rs"]
+mod targets;
 #[path = "peers/world.rs"]
 mod world;
 
@@ -23,6 +25,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     os::fd::OwnedFd,
     path::Path,
+    process::ExitCode,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -33,7 +36,8 @@ use inject::{Answer, attach, load, receive_offload_on, send};
 use middle::middle;
 use policy::{CompileLimits, Flow, compile};
 use rules::{Form, Rules};
-use world::{median, run, verdict, veth};
+use targets::Targets;
+use world::{median, run, veth};
 
 const ROUNDS: usize = 31;
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
@@ -287,16 +291,17 @@ fn figures(pairs: &[Pair], pass: bool) -> Figures<'_> {
     Figures(taken.map(|pair| (pair.filter, pair.times[usize::from(pass)].as_slice())).collect())
 }
 
-fn targets(dropped: &Figures<'_>, passed: &Figures<'_>) {
+fn compare(dropped: &Figures<'_>, passed: &Figures<'_>) -> Targets {
+    let mut targets = Targets::default();
     println!("\ntargets, over all numbers of rules, from comparisons within a round");
-    verdict("dropping: Hedgerow over XDP that drops", dropped.worst_over(Answer::XdpDrop), 1.1);
+    targets.at_most("dropping: Hedgerow over XDP that drops", dropped.worst_over(Answer::XdpDrop), "x", 1.1);
     for count in SIZES.into_iter().skip(1) {
         let ours = dropped.ratio(Filter::Hedgerow(XdpMode::Native, count), dropped.best_set(count));
-        verdict(&format!("dropping, {count} rules: Hedgerow over nftables' best set"), ours, 0.5);
+        targets.at_most(&format!("dropping, {count} rules: Hedgerow over nftables' best set"), ours, "x", 0.5);
     }
-    verdict("passing: Hedgerow over XDP that passes", passed.worst_over(Answer::XdpPass), 1.1);
+    targets.at_most("passing: Hedgerow over XDP that passes", passed.worst_over(Answer::XdpPass), "x", 1.1);
     let by_tcx = |answer| passed.ratio(Filter::Hedgerow(XdpMode::Off, SIZES[2]), Filter::Program(answer));
-    verdict("passing: Hedgerow by TCX over TCX that passes", by_tcx(Answer::TcxPass), 1.1);
+    targets.at_most("passing: Hedgerow by TCX over TCX that passes", by_tcx(Answer::TcxPass), "x", 1.1);
     println!("\nbeside");
     let next = by_tcx(Answer::TcxNext);
     println!("  passing: Hedgerow by TCX over TCX that hands on to whoever is behind: {next:.3}");
@@ -310,9 +315,10 @@ fn targets(dropped: &Figures<'_>, passed: &Figures<'_>) {
             passed.ratio(passed.best_set(count), ours)
         );
     }
+    targets
 }
 
-fn main() {
+fn main() -> ExitCode {
     let bpffs = world::enter();
     let program = load(Answer::XdpSend);
     let filters = Filter::all().into_iter().enumerate();
@@ -337,9 +343,10 @@ fn main() {
     dropped.print();
     println!("\npassed (TCP SYN that the rule in the middle allows)");
     passed.print();
-    targets(&dropped, &passed);
+    let targets = compare(&dropped, &passed);
     for pair in pairs.iter().filter(|pair| matches!(pair.filter, Filter::Hedgerow(XdpMode::Native, _))) {
         let [dropping, passing] = [false, true].map(|pass| pair.alone(pass).unwrap_or_default());
         println!("  {}: by test run {dropping:.0} ns dropping, {passing:.0} ns passing", pair.filter.name());
     }
+    targets.exit()
 }

@@ -65,9 +65,3 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
-
-/// One line with a target; what misses it is marked.
-pub(crate) fn verdict(what: &str, value: f64, target: f64) {
-    let mark = if value <= target { "ok" } else { "MISSED" };
-    println!("  {what:<74} {value:>8.3} (target <= {target})  {mark}");
-}
