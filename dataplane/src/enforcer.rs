@@ -261,7 +261,7 @@ pub struct HookStatus {
     pub state: HookState,
 }
 
-/// Where XDP is used for what arrives. Never on an interface that carries VLANs which are attached to as well: it may not see their tags.
+/// Where XDP is used for what arrives. Never on an interface on which there is a VLAN, attached to or not: it may not see the tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum XdpMode {
     /// In the driver if it can, else in the stack.
