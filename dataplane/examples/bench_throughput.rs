@@ -1,5 +1,6 @@
 //! What a packet costs that arrives at one end of a veth pair, dropped or passed by Hedgerow, by nftables and by programs that do
-//! nothing else: each on a pair of its own, the same frames, in turn, several times, and the middle half counts.
+//! nothing else: each on a pair of its own, the same frames, in turn, several times, and the middle half counts. Where the kernel puts
+//! a program makes a nanosecond or two, so everything is loaded several times.
 //! `cargo xtask bench throughput` runs it; it needs root and nft.
 //!
 //! Frames are injected by the kernel at the other end. What passes ends in the IP layer, for it is addressed to another host: the
@@ -39,7 +40,9 @@ use rules::{Form, Rules};
 use targets::Targets;
 use world::{median, run, veth};
 
-const ROUNDS: usize = 31;
+const ROUNDS: usize = 11;
+/// Times that everything is loaded.
+const LOADS: usize = 3;
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 /// The time that one figure may take, and the packets that it takes at most and at least.
 const FIGURE_NS: f64 = 50e6;
@@ -132,13 +135,11 @@ struct Pair {
     near: u32,
     rules: Rules,
     attached: Attached,
-    /// Nanoseconds, dropped and passed, one a round.
-    times: [Vec<f64>; 2],
 }
 
 impl Pair {
-    fn make(number: usize, filter: Filter, bpffs: &Path) -> Pair {
-        let (near, far) = (format!("near{number}"), format!("far{number}"));
+    fn make(name: &str, filter: Filter, bpffs: &Path) -> Pair {
+        let (near, far) = (format!("near{name}"), format!("far{name}"));
         let (near_index, far_index) = veth(&near, &far);
         receive_offload_on(&far);
         let rules = Rules::random(filter.rules(), 1);
@@ -156,7 +157,17 @@ impl Pair {
                 Attached::Nothing
             }
         };
-        Pair { filter, far, near: near_index, rules, attached, times: Default::default() }
+        Pair { filter, far, near: near_index, rules, attached }
+    }
+
+    /// Takes it down again, pins included.
+    fn end(self, bpffs: &Path) {
+        drop(self.attached);
+        run(&format!("ip link del {}", self.far), "");
+        let pins = bpffs.join(&self.far);
+        if pins.exists() {
+            fs::remove_dir_all(pins).expect("pins can be removed");
+        }
     }
 
     /// A frame that is let in by the rule in the middle, or by none.
@@ -205,23 +216,30 @@ impl Pair {
         assert_eq!(passed, expected, "{}: of {PROBES} packets", self.filter.name());
     }
 
-    fn measure(&mut self, program: &OwnedFd, pass: bool) {
+    fn measure(&self, program: &OwnedFd, pass: bool) -> f64 {
         let frame = self.frame(pass, [0x02, 0, 0, 0, 0, 0x99]);
         let estimate = self.send(program, &frame, PROBES, true);
         let packets = (FIGURE_NS / estimate).clamp(PACKETS_MIN, PACKETS_MAX);
         #[expect(clippy::cast_possible_truncation, reason = "clamped")]
         #[expect(clippy::cast_sign_loss, reason = "clamped")]
         let packets = packets as u32;
-        let each = self.send(program, &frame, packets, estimate > SLOW_NS);
-        self.times[usize::from(pass)].push(each);
+        self.send(program, &frame, packets, estimate > SLOW_NS)
     }
 
     /// Nanoseconds of Hedgerow's program alone, without a packet on its way; on another interface, which no guard knows.
-    fn alone(&self, pass: bool) -> Option<f64> {
-        let Attached::Hedgerow { ours } = &self.attached else { return None };
+    fn alone(&self, ours: &Guarded, pass: bool) -> f64 {
         let frame = self.frame(pass, [0x02, 0, 0, 0, 0, 0x99]);
         let runs = (0..ROUNDS).map(|_| ours.kernel.time_live(&frame, RUNS).unwrap_or_else(|error| panic!("{error}")));
-        Some(median(runs.map(|(ns, _)| ns as f64).collect()))
+        median(runs.map(|(ns, _)| ns as f64).collect())
+    }
+
+    /// A line on that.
+    fn alone_by_xdp(&self) -> Option<String> {
+        let (Filter::Hedgerow(XdpMode::Native, _), Attached::Hedgerow { ours }) = (self.filter, &self.attached) else {
+            return None;
+        };
+        let [dropping, passing] = [false, true].map(|pass| self.alone(ours, pass));
+        Some(format!("{}: by test run {dropping:.0} ns dropping, {passing:.0} ns passing", self.filter.name()))
     }
 }
 
@@ -248,12 +266,22 @@ fn ip_received() -> u64 {
     line.split_whitespace().nth(3).and_then(|word| word.parse().ok()).expect("InReceives")
 }
 
-/// The figures of one direction of verdict, one a round.
-struct Figures<'a>(Vec<(Filter, &'a [f64])>);
+/// The figures of one direction of verdict: nanoseconds, one a round.
+struct Figures(Vec<(Filter, Vec<f64>)>);
 
-impl Figures<'_> {
+impl Figures {
+    fn empty(pass: bool) -> Figures {
+        Figures(
+            Filter::all().into_iter().filter(|filter| filter.takes(pass)).map(|filter| (filter, Vec::new())).collect(),
+        )
+    }
+
+    fn push(&mut self, filter: Filter, ns: f64) {
+        self.0.iter_mut().find(|(one, _)| *one == filter).expect("it is measured").1.push(ns);
+    }
+
     fn all_of(&self, filter: Filter) -> &[f64] {
-        self.0.iter().find(|(one, _)| *one == filter).expect("it was measured").1
+        &self.0.iter().find(|(one, _)| *one == filter).expect("it was measured").1
     }
 
     fn of(&self, filter: Filter) -> f64 {
@@ -286,12 +314,7 @@ impl Figures<'_> {
     }
 }
 
-fn figures(pairs: &[Pair], pass: bool) -> Figures<'_> {
-    let taken = pairs.iter().filter(|pair| pair.filter.takes(pass));
-    Figures(taken.map(|pair| (pair.filter, pair.times[usize::from(pass)].as_slice())).collect())
-}
-
-fn compare(dropped: &Figures<'_>, passed: &Figures<'_>) -> Targets {
+fn compare(dropped: &Figures, passed: &Figures) -> Targets {
     let mut targets = Targets::default();
     println!("\ntargets, over all numbers of rules, from comparisons within a round");
     targets.at_most("dropping: Hedgerow over XDP that drops", dropped.worst_over(Answer::XdpDrop), "x", 1.1);
@@ -318,35 +341,41 @@ fn compare(dropped: &Figures<'_>, passed: &Figures<'_>) -> Targets {
     targets
 }
 
+/// Makes a pair for every filter, and sees that each does what it is measured for.
+fn pairs(load: usize, program: &OwnedFd, bpffs: &Path) -> Vec<Pair> {
+    let filters = Filter::all().into_iter().enumerate();
+    let pairs: Vec<Pair> =
+        filters.map(|(number, filter)| Pair::make(&format!("{load}x{number}"), filter, bpffs)).collect();
+    for pair in &pairs {
+        [false, true].into_iter().filter(|pass| pair.filter.takes(*pass)).for_each(|pass| pair.check(program, pass));
+    }
+    pairs
+}
+
 fn main() -> ExitCode {
     let bpffs = world::enter();
     let program = load(Answer::XdpSend);
-    let filters = Filter::all().into_iter().enumerate();
-    let mut pairs: Vec<Pair> = filters.map(|(number, filter)| Pair::make(number, filter, &bpffs)).collect();
-    for pair in &pairs {
-        for pass in [false, true].into_iter().filter(|pass| pair.filter.takes(*pass)) {
-            pair.check(&program, pass);
-        }
-    }
-    for _ in 0..ROUNDS {
-        for pair in &mut pairs {
-            for pass in [false, true] {
-                if pair.filter.takes(pass) {
-                    pair.measure(&program, pass);
-                }
+    let mut figures = [false, true].map(Figures::empty);
+    let mut alone = Vec::new();
+    for load in 0..LOADS {
+        let pairs = pairs(load, &program, &bpffs);
+        for pair in (0..ROUNDS).flat_map(|_| &pairs) {
+            for pass in [false, true].into_iter().filter(|pass| pair.filter.takes(*pass)) {
+                figures[usize::from(pass)].push(pair.filter, pair.measure(&program, pass));
             }
         }
+        alone = pairs.iter().filter_map(Pair::alone_by_xdp).collect();
+        pairs.into_iter().for_each(|pair| pair.end(&bpffs));
     }
-    let (dropped, passed) = (figures(&pairs, false), figures(&pairs, true));
-    println!("one packet on a veth pair, injection included, in turn, mean of the middle half of {ROUNDS}");
+    let [dropped, passed] = &figures;
+    println!(
+        "one packet on a veth pair, injection included, in turn, mean of the middle half of {ROUNDS} rounds of {LOADS} loads"
+    );
     println!("\ndropped (TCP SYN from a host of which no rule speaks)");
     dropped.print();
     println!("\npassed (TCP SYN that the rule in the middle allows)");
     passed.print();
-    let targets = compare(&dropped, &passed);
-    for pair in pairs.iter().filter(|pair| matches!(pair.filter, Filter::Hedgerow(XdpMode::Native, _))) {
-        let [dropping, passing] = [false, true].map(|pass| pair.alone(pass).unwrap_or_default());
-        println!("  {}: by test run {dropping:.0} ns dropping, {passing:.0} ns passing", pair.filter.name());
-    }
+    let targets = compare(dropped, passed);
+    alone.iter().for_each(|line| println!("  {line}"));
     targets.exit()
 }
