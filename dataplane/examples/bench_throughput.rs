@@ -78,10 +78,12 @@ enum Filter {
 }
 
 impl Filter {
+    /// What is compared stands together.
     fn all() -> Vec<Filter> {
         let mut all = vec![Filter::Nothing];
-        all.extend([Answer::XdpDrop, Answer::XdpPass, Answer::TcxPass, Answer::TcxNext].map(Filter::Program));
+        all.extend([Answer::XdpDrop, Answer::XdpPass].map(Filter::Program));
         all.extend(SIZES.map(|count| Filter::Hedgerow(XdpMode::Native, count)));
+        all.extend([Answer::TcxNext, Answer::TcxPass].map(Filter::Program));
         all.push(Filter::Hedgerow(XdpMode::Off, SIZES[2]));
         for form in [Form::Hash, Form::Intervals, Form::Linear] {
             all.extend(SIZES.map(|count| Filter::Nftables(form, count)));
