@@ -75,7 +75,7 @@ impl CompileError {
 
     /// Ranges of ports of which so many lie in so many others that telling them apart would take too much time and memory.
     pub(super) fn port_overlaps(needed: usize, available: usize) -> CompileError {
-        let (what, advice) = ("ranges of ports inside others", "name fewer ranges that overlap, or the same ones");
+        let (what, advice) = ("pieces of port ranges", "name fewer ranges that overlap, or the same ones");
         CompileError { limit: "port_overlaps_max", what, needed, available, advice }
     }
 

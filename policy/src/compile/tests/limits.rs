@@ -129,7 +129,6 @@ fn g18_ranges_of_ports_that_cut_each_other_too_often_are_refused_before_they_cos
     };
     assert!(compile(&nested(2_000), &[], &CompileLimits::default()).is_ok());
     let error = compile(&nested(6_000), &[], &CompileLimits::default()).unwrap_err();
-    let says = "the compiled policy needs at least 36000000 ranges of ports inside others, and 33554432 is the limit \
-                (`port_overlaps_max`)";
+    let says = "the compiled policy needs at least 36000000 pieces of port ranges, and 33554432 is the limit (`port_overlaps_max`)";
     assert_eq!(error.to_string(), says);
 }
