@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{
     net::sockopt::set_socket_recv_buffer_size_force,
-    thread::{LinkNameSpaceType, move_into_link_name_space},
+    thread::{CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_getcpu, sched_setaffinity},
 };
 
 use crate::{
@@ -177,7 +177,15 @@ fn receive(shared: &Shared, socket: &UdpSocket, receipt: &Receipt) {
     }
 }
 
+/// Keeps this thread on its processor: what is sent from two can overtake each other in the kernel, for each has a queue of its own.
+fn stay_on_one_processor() {
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    sched_setaffinity(None, &here).unwrap();
+}
+
 fn send(shared: &Shared, channel: &UdpSocket) {
+    stay_on_one_processor();
     let flow = UdpSocket::bind((THERE_V4, 0)).unwrap();
     while !shared.stop_sending.load(Relaxed) {
         let number = shared.sent.load(Relaxed).to_le_bytes();
@@ -190,6 +198,7 @@ fn send(shared: &Shared, channel: &UdpSocket) {
 }
 
 fn ask(shared: &Shared, socket: &UdpSocket) {
+    stay_on_one_processor();
     while !shared.stop_sending.load(Relaxed) {
         let number = shared.asked.load(Relaxed).to_le_bytes();
         // Denied on the way out it would be refused here.
@@ -200,6 +209,7 @@ fn ask(shared: &Shared, socket: &UdpSocket) {
 }
 
 fn answer(shared: &Shared, socket: &UdpSocket) {
+    stay_on_one_processor();
     let mut bytes = [0; 8];
     while !shared.stop.load(Relaxed) {
         if let Ok((length, from)) = socket.recv_from(&mut bytes) {
