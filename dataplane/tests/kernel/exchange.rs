@@ -2,7 +2,7 @@
 
 use std::{net::UdpSocket, time::Duration};
 
-use dataplane::{Enforcer, Kernel, TableSizes, TcMode, XdpMode};
+use dataplane::{Enforcer, Kernel, TableSizes, TcMode, Timeouts, XdpMode};
 
 use crate::{
     child::sizes,
@@ -10,11 +10,14 @@ use crate::{
     streams::image,
 };
 
+/// How long a question waits for its answer: where loading is slow, longer than by default.
+const UNANSWERED_S: u32 = 600;
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(300);
 
 fn open(lab: &Lab, sizes: TableSizes) -> Kernel {
-    let config = dataplane::KernelConfig { sizes, ..lab::config(lab, XdpMode::Auto, TcMode::Auto) };
+    let timeouts = Timeouts { udp_opening_s: UNANSWERED_S, ..Timeouts::default() };
+    let config = dataplane::KernelConfig { sizes, timeouts, ..lab::config(lab, XdpMode::Auto, TcMode::Auto) };
     Kernel::open(config).unwrap()
 }
 
