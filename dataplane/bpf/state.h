@@ -121,14 +121,18 @@ static __always_inline bool hr_alive(const struct hr_flow *flow, const struct hr
     return hr_recent(flow->seen, tick, limit);
 }
 
+/* From the port of a service to one of a client, as Linux gives them. */
+static __always_inline bool hr_to_client(const struct hr_packet *p) {
+    return p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST;
+}
+
 /* Whether a refused packet passes in mid-flow if its reversed tuple may (5c). Only what looks like the answer to a
  * connection that was opened from here: what comes to a service has to be allowed itself, or a policy that says who
  * comes in, and nothing of what goes out, would not end what it refuses (G19, ADR 0021). */
 static __always_inline bool hr_may_pick_up(const struct hr_packet *p, u8 hook) {
     const struct hr_timeouts *t = HR_VALUE(HR_TIMEOUTS);
 
-    return hook == HR_INGRESS && p->protocol == HR_TCP && !(p->flags & HR_TCP_SYN) &&
-           p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST && t->pickup;
+    return hook == HR_INGRESS && p->protocol == HR_TCP && !(p->flags & HR_TCP_SYN) && hr_to_client(p) && t->pickup;
 }
 
 /* Whether a refused packet leaves as the answer to what the reversed tuple allows (5a). A service that no rule speaks
@@ -146,7 +150,7 @@ static __always_inline bool hr_may_reply(const struct hr_packet *p, const struct
 static __always_inline bool hr_looks_like_answer(const struct hr_packet *p) {
     if (p->protocol == HR_TCP && p->flags & HR_TCP_SYN)
         return !hr_bare_syn(p);
-    return hr_has_ports(p) && p->sport < HR_EPHEMERAL_PORT_FIRST && p->dport >= HR_EPHEMERAL_PORT_FIRST;
+    return hr_has_ports(p) && hr_to_client(p);
 }
 
 static __always_inline void hr_note(struct hr_flow *flow, const struct hr_packet *p, bool answers, u32 tick) {

@@ -115,6 +115,8 @@ pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
     if packet.at + 8 > QUOTED_AT_MAX {
         return None;
     }
+    // What lies in the padding behind the error is not quoted.
+    let frame = frame.get(..packet.at + packet.payload)?;
     let mut quoted = Packet::blank(packet.at + 8);
     if packet.is_v6() {
         quoted.quoted_ip6(frame)?;
@@ -125,8 +127,8 @@ pub(crate) fn quoted(packet: &Packet, frame: &[u8]) -> Option<Packet> {
         return None;
     }
     quoted.quoted_ports(frame)?;
-    // What lies in the padding behind the error is not quoted.
-    (quoted.at + quoted.quoted_least() <= packet.at + packet.payload).then_some(quoted)
+    // Of protocols of which nothing more is read, the header must be whole all the same.
+    (quoted.at <= frame.len()).then_some(quoted)
 }
 
 /// `size` bytes at an offset, if the frame has them.
@@ -460,15 +462,6 @@ impl Packet {
         }
         let nonsense = walked(self.protocol) || UNKNOWN_EXTENSIONS.contains(&self.protocol);
         (!nonsense && !mapped(self.src) && !mapped(self.dst)).then_some(())
-    }
-
-    /// Bytes of the transport header that are read.
-    fn quoted_least(&self) -> usize {
-        match self.protocol {
-            TCP | UDP | SCTP => 4,
-            kind if kind == self.icmp() => 8,
-            _ => 0,
-        }
     }
 
     fn quoted_ports(&mut self, frame: &[u8]) -> Option<()> {

@@ -315,10 +315,12 @@ fn by_reverse(image: &Image, packet: &Packet, observed: bool) -> Option<(u32, u3
 /// Whether this looks like a segment in the middle of a connection that was opened from here. What comes to a service does not: it has
 /// to be allowed itself (G19).
 fn may_be_picked_up(packet: &Packet) -> bool {
-    packet.protocol == TCP
-        && packet.flags & SYN == 0
-        && packet.src_port < EPHEMERAL_PORT_FIRST
-        && packet.dst_port >= EPHEMERAL_PORT_FIRST
+    packet.protocol == TCP && packet.flags & SYN == 0 && to_client(packet)
+}
+
+/// From the port of a service to one of a client, as Linux gives them.
+fn to_client(packet: &Packet) -> bool {
+    packet.src_port < EPHEMERAL_PORT_FIRST && packet.dst_port >= EPHEMERAL_PORT_FIRST
 }
 
 fn has_ports(packet: &Packet) -> bool {
@@ -340,5 +342,5 @@ fn looks_like_answer(packet: &Packet) -> bool {
     if packet.protocol == TCP && packet.flags & SYN != 0 {
         return !packet.bare_syn();
     }
-    has_ports(packet) && packet.src_port < EPHEMERAL_PORT_FIRST && packet.dst_port >= EPHEMERAL_PORT_FIRST
+    has_ports(packet) && to_client(packet)
 }

@@ -3,7 +3,7 @@
 use policy::{Direction, Image, image::Found};
 
 use super::{
-    Way, by_reverse, classify, looks_like_answer,
+    Way, classify, enough, looks_like_answer,
     room::{Asked, counts_flows},
     rules_of,
 };
@@ -62,7 +62,7 @@ impl Way<'_> {
         if self.hook.direction == Direction::Ingress {
             return if asked.fresh { Purpose::Counting } else { Purpose::Nothing };
         }
-        if by_reverse(image, packet, true).is_none() {
+        if !enough(&reversed, true) {
             return Purpose::Answers;
         }
         // The answers pass without an entry; but those of UDP must not be taken for new flows.
