@@ -29,7 +29,7 @@ const MANY: usize = 10_000;
 /// Milliseconds allowed for compiling so many rules.
 const COMPILE_MS_MAX: [(usize, f64); 2] = [(10_000, 100.0), (100_000, 2_000.0)];
 
-/// What tenfold rules may cost: tenfold, and what the caches no longer hold.
+/// How many times the time tenfold rules may cost: ten, and what the caches no longer hold.
 const GROWTH_MAX: f64 = 20.0;
 
 const OURS: &str = "hr0";

@@ -3,7 +3,7 @@
 mod native;
 mod twins;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, io, net::IpAddr, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun, TestRunOptions,
@@ -22,7 +22,7 @@ use crate::{
     object::with_sources,
     pin::Pins,
     sizes::{Placement, TableSizes},
-    sys::Mapped,
+    sys::{self, Mapped},
 };
 
 pub use crate::failpoint::FAILPOINTS;
@@ -36,12 +36,20 @@ pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_
 pub const BULK_MAX: usize = 16_384;
 const CELL_WORDS: usize = size_of::<Cell>() / 4;
 
+/// Puts a program that is pinned behind a link that is pinned, as anybody can who has the right to.
+///
+/// # Errors
+/// Those of bpf(2).
+pub fn exchange_program(link: &Path, program: &Path) -> io::Result<()> {
+    sys::update_link(&sys::open_pinned(link)?, &sys::open_pinned(program)?)
+}
+
 /// Loads every program of every object, also those that this kernel would not use, and says how many instructions the verifier went through
 /// for each. `bpffs` is a directory on a BPF file system in which nothing else is.
 ///
 /// # Errors
 /// If the kernel refuses one; the text names it and has the verifier's words.
-pub fn load_every_program(bpffs: &std::path::Path, sizes: TableSizes) -> Result<Vec<(String, u32)>, BenchError> {
+pub fn load_every_program(bpffs: &Path, sizes: TableSizes) -> Result<Vec<(String, u32)>, BenchError> {
     let placement = Placement { sizes, cpus: crate::kernel::possible_cpus() };
     let pins = Pins::prepare(bpffs, placement.fingerprint()).map_err(|error| failed(&error))?;
     let values = crate::object::make_maps(&pins, &placement).map_err(|error| failed(&error))?;

@@ -2,10 +2,10 @@
 
 use std::{
     io::{BufRead, BufReader, Lines, Write},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
-use dataplane::{Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
+use dataplane::{Active, Enforcer, Kernel, KernelConfig, TableSizes, TcMode, Timeouts, XdpMode};
 use identity::Role;
 use policy::{Guard, LocalInterface, obligations};
 
@@ -18,6 +18,7 @@ use crate::{
 const BPFFS: &str = "HEDGEROW_TEST_CHILD_BPFFS";
 const LAYOUT: &str = "HEDGEROW_TEST_CHILD_LAYOUT";
 const XDP: &str = "HEDGEROW_TEST_CHILD_XDP";
+const CLSACT: &str = "HEDGEROW_TEST_CHILD_CLSACT";
 const REVISIONS: &str = "HEDGEROW_TEST_CHILD_REVISIONS";
 const FAILPOINT: &str = "HEDGEROW_FAILPOINT";
 const FLIPPED: &str = "flipped";
@@ -28,6 +29,7 @@ pub(crate) struct Task {
     /// Of the tables: each next number is another one, with flows that are shared or copied in turn.
     pub(crate) layout: u64,
     pub(crate) xdp: XdpMode,
+    pub(crate) tc: TcMode,
     /// From the first to one before the last.
     pub(crate) revisions: std::ops::Range<u64>,
     pub(crate) failpoint: Option<&'static str>,
@@ -44,8 +46,14 @@ pub(crate) fn sizes(layout: u64) -> TableSizes {
     sizes
 }
 
+impl Task {
+    pub(crate) fn config(&self, lab: &Lab) -> KernelConfig {
+        config(&lab.bpffs, self.layout, self.xdp, self.tc)
+    }
+}
+
 /// The configuration of a task.
-pub(crate) fn config(bpffs: &std::path::Path, layout: u64, xdp: XdpMode) -> KernelConfig {
+pub(crate) fn config(bpffs: &std::path::Path, layout: u64, xdp: XdpMode, tc: TcMode) -> KernelConfig {
     let addresses = [format!("{HERE_V4}/24"), format!("{HERE_V6}/64")].iter().map(|net| net.parse().unwrap()).collect();
     KernelConfig {
         bpffs: bpffs.to_owned(),
@@ -57,7 +65,7 @@ pub(crate) fn config(bpffs: &std::path::Path, layout: u64, xdp: XdpMode) -> Kern
         }],
         sizes: sizes(layout),
         xdp,
-        tc: TcMode::Auto,
+        tc,
         timeouts: Timeouts::default(),
     }
 }
@@ -69,24 +77,29 @@ pub(crate) fn guards(interfaces: &[LocalInterface]) -> [Guard; 2] {
     [guard_of(interfaces, &two), guard_of(interfaces, &three)]
 }
 
+/// Makes a revision the live one.
+pub(crate) fn flip(kernel: &mut Kernel, guard: &Guard, interfaces: &[LocalInterface], revision: u64) -> Active {
+    kernel.set_guard(guard).unwrap();
+    let prepared = kernel.prepare(revision, &image(revision % 2), &obligations(guard, interfaces)).unwrap();
+    kernel.activate(prepared).unwrap()
+}
+
 /// Not a test of its own: the process that is killed.
 #[test]
 fn child_that_flips() {
     let Some(bpffs) = std::env::var_os(BPFFS) else { return };
     let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();
     let xdp = if std::env::var_os(XDP).is_some() { XdpMode::Auto } else { XdpMode::Off };
-    let config = config(bpffs.as_ref(), number(LAYOUT), xdp);
+    let tc = if std::env::var_os(CLSACT).is_some() { TcMode::Clsact } else { TcMode::Auto };
+    let config = config(bpffs.as_ref(), number(LAYOUT), xdp, tc);
     let interfaces = config.interfaces.clone();
     let mut kernel = Kernel::open(config).unwrap();
-    let (guards, images) = (guards(&interfaces), [image(0), image(1)]);
+    let guards = guards(&interfaces);
     let revisions = std::env::var(REVISIONS).unwrap();
     let (first, last) = revisions.split_once('-').unwrap();
     let mut told = std::io::stdout();
     for revision in first.parse::<u64>().unwrap()..last.parse().unwrap() {
-        let which = usize::try_from(revision % 2).unwrap();
-        kernel.set_guard(&guards[which]).unwrap();
-        let prepared = kernel.prepare(revision, &images[which], &obligations(&guards[which], &interfaces)).unwrap();
-        kernel.activate(prepared).unwrap();
+        flip(&mut kernel, &guards[usize::try_from(revision % 2).unwrap()], &interfaces, revision);
         kernel.check_hooks().unwrap();
         writeln!(told, "{FLIPPED} {revision}").unwrap();
     }
@@ -94,7 +107,7 @@ fn child_that_flips() {
 
 /// A child that runs.
 pub(crate) struct Flipping {
-    pub(crate) process: Child,
+    process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -106,6 +119,9 @@ impl Flipping {
         command.env(REVISIONS, format!("{}-{}", task.revisions.start, task.revisions.end));
         if task.xdp == XdpMode::Auto {
             command.env(XDP, "1");
+        }
+        if task.tc == TcMode::Clsact {
+            command.env(CLSACT, "1");
         }
         if let Some(name) = task.failpoint {
             command.env(FAILPOINT, name);
@@ -119,6 +135,12 @@ impl Flipping {
     pub(crate) fn next_flip(&mut self) -> Option<u64> {
         let flipped = |line: String| line.split_once(FLIPPED)?.1.trim().parse().ok();
         self.lines.by_ref().map_while(Result::ok).find_map(flipped)
+    }
+
+    /// Lets it go on until it ends, and says how.
+    pub(crate) fn ends(mut self) -> ExitStatus {
+        while self.next_flip().is_some() {}
+        self.process.wait().unwrap()
     }
 
     /// Ends it as a machine without mercy would.

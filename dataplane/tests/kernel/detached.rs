@@ -1,21 +1,20 @@
 //! G20: what others do to our hooks with the tools that there are is noticed and put right in less than a second, or alarmed.
 
 use std::{
-    ffi::CString,
-    fs, io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
-use dataplane::{Attachment, Enforcer, HookError, HookState, HookStatus, Kernel, TcMode, XdpMode};
-
-use policy::LocalInterface;
+use dataplane::{
+    Attachment, Enforcer, HookError, HookState, HookStatus, Kernel, TcMode, XdpMode, testing::exchange_program,
+};
+use identity::Role;
 
 use crate::{
     guard::{Guarded, guarded},
-    lab::{self, HERE, Lab, THERE_V4, activate, answers, deny_all, ok, run, silent},
+    lab::{self, ELSEWHERE, HERE, Lab, THERE_V4, activate, answers, deny_all, ok, run, silent},
     streams::{Streams, image},
 };
 
@@ -178,15 +177,7 @@ fn g20_what_cannot_be_repaired_is_alarmed() {
 
 /// A foreign data path on the same interface.
 fn stranger(lab: &Lab) -> Kernel {
-    elsewhere(lab, lab::config(lab, XdpMode::Off, TcMode::Auto).interfaces)
-}
-
-/// A foreign data path, with pins of its own.
-fn elsewhere(lab: &Lab, interfaces: Vec<LocalInterface>) -> Kernel {
-    let bpffs = lab.bpffs.join("stranger");
-    fs::create_dir_all(&bpffs).unwrap();
-    let config = lab::config(lab, XdpMode::Off, TcMode::Auto);
-    Kernel::open(dataplane::KernelConfig { bpffs, interfaces, ..config }).unwrap()
+    lab::elsewhere(lab, vec![lab.interface(Role::Cluster)])
 }
 
 /// A program of somebody else, which lets everything pass, pinned and attached nowhere.
@@ -197,8 +188,9 @@ fn foreign_program(lab: &Lab) -> String {
 
 /// One for traffic control and one for XDP.
 fn foreign_programs(lab: &Lab) -> [PathBuf; 2] {
-    let kernel = elsewhere(lab, Vec::new());
-    let pinned = fs::read_dir(lab.bpffs.join("stranger/hedgerow/progs")).unwrap().map(|entry| entry.unwrap().path());
+    let kernel = lab::elsewhere(lab, Vec::new());
+    let pinned =
+        fs::read_dir(lab.bpffs.join(ELSEWHERE).join("hedgerow/progs")).unwrap().map(|entry| entry.unwrap().path());
     let pinned: Vec<PathBuf> = pinned.collect();
     let kept = ["hr_egress", "hr_xdp"].map(|name| {
         let program = pinned.iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
@@ -210,28 +202,9 @@ fn foreign_programs(lab: &Lab) -> [PathBuf; 2] {
     kept
 }
 
-/// A command of bpf(2), of which nothing but the first words matters.
-fn bpf(command: libc::c_long, attributes: [u64; 2]) -> libc::c_long {
-    // SAFETY: the kernel is told how long the attributes are, and what they point to lives as long as they do.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes)) };
-    assert!(result >= 0, "{command}: {}", io::Error::last_os_error());
-    result
-}
-
-fn open_pin(path: &Path) -> OwnedFd {
-    const BPF_OBJ_GET: libc::c_long = 7;
-    let path = CString::new(path.to_str().unwrap()).unwrap();
-    let fd = bpf(BPF_OBJ_GET, [path.as_ptr() as u64, 0]);
-    // SAFETY: it is new, and nobody else knows it.
-    unsafe { OwnedFd::from_raw_fd(fd.try_into().unwrap()) }
-}
-
 /// Exchanges the program of a link that is pinned.
 fn put_behind(link: &str, [traffic_control, xdp]: &[PathBuf; 2]) {
-    const BPF_LINK_UPDATE: libc::c_long = 29;
-    let (program, link) = (open_pin(if link.contains("xdp") { xdp } else { traffic_control }), open_pin(link.as_ref()));
-    let words = [link.as_raw_fd(), program.as_raw_fd()].map(i32::to_ne_bytes).concat();
-    bpf(BPF_LINK_UPDATE, [u64::from_ne_bytes(words.try_into().unwrap()), 0]);
+    exchange_program(link.as_ref(), if link.contains("xdp") { xdp } else { traffic_control }).unwrap();
 }
 
 #[test]

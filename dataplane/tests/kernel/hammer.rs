@@ -1,7 +1,7 @@
 //! G0, G6, G13: a guarded channel, an allowed flow and answers that need an entry are hammered with numbered packets while revisions flip
 //! in another process, which is killed and restarted, also with tables of another size. Lost: none. Denied packets let in: none.
 
-use dataplane::{Enforcer, Kernel, XdpMode};
+use dataplane::{Enforcer, Kernel, TcMode, XdpMode};
 
 use crate::{
     child::{Flipping, Task, config},
@@ -46,7 +46,7 @@ fn g0_nothing_is_lost_and_nothing_gets_in_while_revisions_flip_and_the_peer_is_k
     let (mut revision, mut kills) = (1, 0);
     while revision < flips() {
         let (layout, revisions) = (layout(kills), revision + 1..u64::MAX);
-        let task = Task { layout, xdp: XdpMode::Auto, revisions, failpoint: None };
+        let task = Task { layout, xdp: XdpMode::Auto, tc: TcMode::Auto, revisions, failpoint: None };
         let mut child = Flipping::begin(&bed.lab, &task);
         let until = (revision + kill_every()).min(flips());
         while revision < until {
@@ -57,7 +57,7 @@ fn g0_nothing_is_lost_and_nothing_gets_in_while_revisions_flip_and_the_peer_is_k
         kills += 1;
         assert_eq!(streams.damage(), [0; 4], "kill {kills}, revision {revision}");
     }
-    let mut kernel = Kernel::open(config(&bed.lab.bpffs, layout(kills - 1), XdpMode::Auto)).unwrap();
+    let mut kernel = Kernel::open(config(&bed.lab.bpffs, layout(kills - 1), XdpMode::Auto, TcMode::Auto)).unwrap();
     assert!(kernel.attest().unwrap().holds());
     let active = kernel.active().unwrap();
     assert!(active.revision >= revision && u64::from(active.generation) >= revision, "{active:?}");

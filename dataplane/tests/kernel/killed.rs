@@ -2,29 +2,22 @@
 //! repairing hooks) leaves enforcement as it was, at every instant: nothing of sync flows, allowed flows and answers is lost, nothing that
 //! is denied gets in, and the next one takes over.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    os::unix::process::ExitStatusExt,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeSet, fs, os::unix::process::ExitStatusExt};
 
-use dataplane::{Active, Attachment, Enforcer, Kernel, KernelConfig, TcMode, XdpMode, testing::FAILPOINTS};
-use policy::{Guard, Image, LocalInterface, obligations};
+use dataplane::{Attachment, Enforcer, Kernel, TcMode, XdpMode, testing::FAILPOINTS};
+use identity::Role;
+use policy::Image;
 
 use crate::{
-    child::{Task, config, guards},
+    child::{Flipping, Task, flip, guards},
     guard::guarded,
-    lab::{self, HERE, Lab},
+    lab::{self, ELSEWHERE, HERE, Lab, attachment},
     streams::{Streams, image},
 };
 
 const SIGKILL: i32 = 9;
 /// A place that is not reached in so many revisions is not reached at all.
 const REVISIONS: u64 = 4;
-/// Tells a child what it is to do.
-const TASK: &str = "HEDGEROW_TEST_KILLED_TASK";
-const FAILPOINT: &str = "HEDGEROW_FAILPOINT";
 
 /// Where a process dies: everywhere; but filters of clsact have no pins that could change their place.
 fn places(tc: TcMode) -> Vec<&'static str> {
@@ -35,10 +28,6 @@ fn places(tc: TcMode) -> Vec<&'static str> {
     // All of them, but on slow machines one in so many.
     let tried = usize::try_from(lab::scaled(places.len() as u64)).unwrap();
     places.chunks(places.len().div_ceil(tried)).filter_map(|few| few.last().copied()).collect()
-}
-
-fn attachment(tc: TcMode) -> Attachment {
-    if tc == TcMode::Clsact { Attachment::Clsact } else { lab::traffic_control() }
 }
 
 /// Programs of somebody else before ours, while it lives.
@@ -52,15 +41,10 @@ struct Stranger<'a> {
 impl Stranger<'_> {
     /// Of another data path: under TCX attached as ours is, and under clsact as a filter beside ours.
     fn new(lab: &Lab, tc: TcMode) -> Stranger<'_> {
-        let bpffs = lab.bpffs.join("stranger");
-        fs::create_dir_all(&bpffs).unwrap();
-        let program = bpffs.join("hedgerow/progs/hr_egress");
-        let mut config = KernelConfig { bpffs, ..config(&lab.bpffs, 0, XdpMode::Off) };
-        if attachment(tc) == Attachment::Clsact {
-            config.interfaces.clear();
-        }
-        let kernel = Some(Kernel::open(config).unwrap());
-        if attachment(tc) == Attachment::Clsact {
+        let by_filter = attachment(tc) == Attachment::Clsact;
+        let kernel = Some(lab::elsewhere(lab, if by_filter { Vec::new() } else { vec![lab.interface(Role::Cluster)] }));
+        if by_filter {
+            let program = lab.bpffs.join(ELSEWHERE).join("hedgerow/progs/hr_egress");
             let program = program.display();
             lab::run(&format!("tc filter add dev {HERE} egress prio 1 handle 1 bpf da object-pinned {program}"));
         }
@@ -74,47 +58,15 @@ impl Drop for Stranger<'_> {
             lab::run(&format!("tc filter del dev {HERE} egress prio 1 handle 1 bpf"));
         }
         self.kernel.take().unwrap().detach_all().unwrap();
-        fs::remove_dir_all(self.lab.bpffs.join("stranger")).unwrap();
-    }
-}
-
-/// Makes a revision the live one.
-fn flip(kernel: &mut Kernel, guard: &Guard, interfaces: &[LocalInterface], revision: u64) -> Active {
-    kernel.set_guard(guard).unwrap();
-    let image = image(revision % 2);
-    let prepared = kernel.prepare(revision, &image, &obligations(guard, interfaces)).unwrap();
-    kernel.activate(prepared).unwrap()
-}
-
-/// Not a test of its own: the process that is killed.
-#[test]
-fn child_that_dies() {
-    let Ok(task) = std::env::var(TASK) else { return };
-    let (bpffs, numbers) = task.split_once(' ').unwrap();
-    let numbers: Vec<u64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
-    let &[layout, by_xdp, by_clsact, first, last] = &numbers[..] else { panic!("{task}") };
-    let xdp = if by_xdp == 1 { XdpMode::Auto } else { XdpMode::Off };
-    let tc = if by_clsact == 1 { TcMode::Clsact } else { TcMode::Auto };
-    let config = KernelConfig { tc, ..config(bpffs.as_ref(), layout, xdp) };
-    let interfaces = config.interfaces.clone();
-    let mut kernel = Kernel::open(config).unwrap();
-    for revision in first..last {
-        flip(&mut kernel, &guards(&interfaces)[usize::try_from(revision % 2).unwrap()], &interfaces, revision);
-        kernel.check_hooks().unwrap();
+        fs::remove_dir_all(self.lab.bpffs.join(ELSEWHERE)).unwrap();
     }
 }
 
 /// Lets a child die at a place, with the circumstances in which it comes by there.
-fn die_at(lab: &Lab, tc: TcMode, task: &Task) {
+fn die_at(lab: &Lab, task: &Task) {
     let name = task.failpoint.unwrap();
-    let _shadow = name.starts_with("forward").then(|| Stranger::new(lab, tc));
-    let (by_xdp, by_clsact) = (u8::from(task.xdp == XdpMode::Auto), u8::from(tc == TcMode::Clsact));
-    let Task { layout, revisions, .. } = task;
-    let words = format!("{layout} {by_xdp} {by_clsact} {} {}", revisions.start, revisions.end);
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "killed::child_that_dies", "--nocapture"]).stdout(Stdio::null());
-    command.env(TASK, format!("{} {words}", lab.bpffs.display())).env(FAILPOINT, name);
-    let status = command.status().unwrap();
+    let _stranger = name.starts_with("forward").then(|| Stranger::new(lab, task.tc));
+    let status = Flipping::begin(lab, task).ends();
     assert_eq!(status.signal(), Some(SIGKILL), "{name} was never reached: {status}");
 }
 
@@ -144,23 +96,10 @@ fn expected_pins(tc: TcMode, xdp: XdpMode) -> BTreeSet<String> {
     pins
 }
 
-/// Filters where something arrives and where it leaves.
-fn filters() -> [usize; 2] {
-    ["ingress", "egress"].map(|hook| {
-        lab::output(&format!("tc filter show dev {HERE} {hook}")).lines().filter(|line| line.contains("handle")).count()
-    })
-}
-
-/// What must be there of them, and nothing else.
-fn expected_filters(tc: TcMode, xdp: XdpMode) -> [usize; 2] {
-    let by_filter = usize::from(attachment(tc) == Attachment::Clsact);
-    [if xdp == XdpMode::Off { by_filter } else { 0 }, by_filter]
-}
-
 /// Takes over what the child has left, and goes on.
-fn go_on(lab: &Lab, tc: TcMode, task: &Task, images: &[Image; 2], generation: u32) -> u32 {
+fn go_on(lab: &Lab, task: &Task, images: &[Image; 2], generation: u32) -> u32 {
     let name = task.failpoint.unwrap();
-    let config = KernelConfig { tc, ..config(&lab.bpffs, task.layout, task.xdp) };
+    let config = task.config(lab);
     let (interfaces, guard) = (config.interfaces.clone(), &guards(&config.interfaces)[0]);
     let mut kernel = Kernel::open(config).unwrap_or_else(|error| panic!("{name}: {error}"));
     if !kernel.is_waiting() {
@@ -173,8 +112,8 @@ fn go_on(lab: &Lab, tc: TcMode, task: &Task, images: &[Image; 2], generation: u3
     let active = flip(&mut kernel, guard, &interfaces, task.revisions.end);
     assert!(active.generation > generation, "{name}: {} after {generation}", active.generation);
     assert!(kernel.attest().unwrap().holds(), "{name}: {:?}", kernel.attest());
-    assert_eq!(pins(lab), (1, expected_pins(tc, task.xdp)), "{name}");
-    assert_eq!(filters(), expected_filters(tc, task.xdp), "{name}");
+    assert_eq!(pins(lab), (1, expected_pins(task.tc, task.xdp)), "{name}");
+    assert_eq!(lab::filters(HERE, "handle"), lab::expected_filters(task.xdp, task.tc), "{name}");
     active.generation
 }
 
@@ -194,10 +133,10 @@ fn killed_at_any_step_it_goes_on_enforcing(tc: TcMode) {
         let first = 2 + number * (REVISIONS + 1);
         // Other tables each time, and links are made when what arrives is judged elsewhere than before.
         xdp = if name.starts_with("link") && xdp == XdpMode::Auto { XdpMode::Off } else { XdpMode::Auto };
-        let task = Task { layout: number + 1, xdp, revisions: first..first + REVISIONS, failpoint: Some(name) };
-        die_at(&bed.lab, tc, &task);
+        let task = Task { layout: number + 1, xdp, tc, revisions: first..first + REVISIONS, failpoint: Some(name) };
+        die_at(&bed.lab, &task);
         assert_eq!(streams.damage(), [0; 4], "killed at {name}");
-        generation = go_on(&bed.lab, tc, &task, &images, generation);
+        generation = go_on(&bed.lab, &task, &images, generation);
         assert_eq!(streams.damage(), [0; 4], "taken over after {name}");
     }
     let sent = streams.end();

@@ -27,6 +27,9 @@ pub(crate) const HERE: &str = "hr0";
 /// The peer's end.
 pub(crate) const THERE: &str = "hr1";
 
+/// Where somebody else's data path has its pins, in the lab's BPF file system.
+pub(crate) const ELSEWHERE: &str = "stranger";
+
 /// True, having said so, if the test cannot run here.
 pub(crate) fn skipped() -> bool {
     let root = rustix::process::geteuid().is_root();
@@ -43,6 +46,11 @@ pub(crate) fn traffic_control() -> Attachment {
     let symbols = || std::fs::read_to_string("/proc/kallsyms").unwrap();
     let tcx = TCX.get_or_init(|| symbols().lines().any(|line| line.ends_with(" tcx_prog_attach")));
     if *tcx { Attachment::Tcx } else { Attachment::Clsact }
+}
+
+/// How traffic control is attached to in a mode.
+pub(crate) fn attachment(tc: TcMode) -> Attachment {
+    if tc == TcMode::Clsact { Attachment::Clsact } else { traffic_control() }
 }
 
 /// True, having said so, if the test cannot run here, or is about what only TCX has.
@@ -166,6 +174,13 @@ pub(crate) fn config(lab: &Lab, xdp: XdpMode, tc: TcMode) -> KernelConfig {
     }
 }
 
+/// A data path of somebody else, with pins of its own.
+pub(crate) fn elsewhere(lab: &Lab, interfaces: Vec<LocalInterface>) -> Kernel {
+    let bpffs = lab.bpffs.join(ELSEWHERE);
+    std::fs::create_dir_all(&bpffs).unwrap();
+    Kernel::open(KernelConfig { bpffs, interfaces, ..config(lab, XdpMode::Off, TcMode::Auto) }).unwrap()
+}
+
 /// A kernel data path on the lab's interface.
 pub(crate) fn open(lab: &Lab) -> Kernel {
     Kernel::open(config(lab, XdpMode::Auto, TcMode::Auto)).unwrap()
@@ -220,6 +235,22 @@ pub(crate) fn ifindex(name: &str) -> u32 {
         name,
     )
     .unwrap()
+}
+
+/// The directions of the filters on an interface whose line has these words, one for each.
+pub(crate) fn filters(interface: &str, words: &str) -> Vec<&'static str> {
+    let shown = |direction| output(&format!("tc filter show dev {interface} {direction}"));
+    let there = |direction| std::iter::repeat_n(direction, shown(direction).matches(words).count());
+    ["ingress", "egress"].into_iter().flat_map(there).collect()
+}
+
+/// What is to be there of ours.
+pub(crate) fn expected_filters(xdp: XdpMode, tc: TcMode) -> &'static [&'static str] {
+    match xdp {
+        _ if attachment(tc) != Attachment::Clsact => &[],
+        XdpMode::Off => &["ingress", "egress"],
+        _ => &["egress"],
+    }
 }
 
 /// Runs a command that must succeed.

@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -11,14 +10,12 @@ use dataplane::{Attachment, Enforcer, HookState, Kernel, KernelConfig, TableSize
 use policy::Image;
 
 use crate::{
-    child,
+    child::{Flipping, Task, flip, guards},
     lab::{self, Lab, THERE_V4, activate, answers, deny_all, silent},
-    streams::{Streams, image},
+    streams::Streams,
 };
 
 const CHILD: &str = "HEDGEROW_TEST_CHILD_BPFFS";
-const EXCHANGING: &str = "HEDGEROW_TEST_EXCHANGING_BPFFS";
-const REVISION: &str = "HEDGEROW_TEST_EXCHANGING_REVISION";
 
 #[test]
 fn g13_enforcement_outlives_the_handle_and_is_taken_over() {
@@ -180,44 +177,33 @@ fn what_waits_to_be_exchanged_under_clsact_is_detached_with_the_rest() {
     kernel.detach_all().unwrap();
 }
 
-/// Not a test of its own: a successor with other tables under clsact, which dies at a step of the exchange.
-#[test]
-fn child_that_exchanges_under_clsact() {
-    let Some(bpffs) = std::env::var_os(EXCHANGING) else { return };
-    let revision = std::env::var(REVISION).unwrap().parse().unwrap();
-    let _active = exchange_under_clsact(bpffs.as_ref(), revision, revision);
-}
-
-/// Opens tables of a number under clsact and makes a revision live.
-fn exchange_under_clsact(bpffs: &Path, tables: u64, revision: u64) -> Kernel {
-    let config = KernelConfig { tc: TcMode::Clsact, ..child::config(bpffs, tables, XdpMode::Off) };
-    let guard = &child::guards(&config.interfaces)[0];
-    let mut kernel = Kernel::open(config).unwrap();
-    kernel.set_guard(guard).unwrap();
-    assert!(kernel.enforces() || revision == 1, "revision {revision} begins with nothing");
-    activate(&mut kernel, revision, &image(0));
-    kernel
-}
-
 #[test]
 fn g13_killed_while_tables_are_exchanged_under_clsact_it_goes_on_enforcing() {
     if lab::skipped() {
         return;
     }
     let lab = Lab::new();
-    drop(exchange_under_clsact(&lab.bpffs, 1, 1));
+    let task = |layout, failpoint| Task {
+        layout,
+        xdp: XdpMode::Off,
+        tc: TcMode::Clsact,
+        revisions: layout..layout + 1,
+        failpoint,
+    };
+    let exchange = |layout| {
+        let config = task(layout, None).config(&lab);
+        let mut kernel = Kernel::open(config.clone()).unwrap();
+        assert!(kernel.enforces() || layout == 1, "revision {layout} begins with nothing");
+        flip(&mut kernel, &guards(&config.interfaces)[0], &config.interfaces, layout)
+    };
+    let mut generation = exchange(1).generation;
     let streams = Streams::begin(&lab);
     let steps = ["loaded", "filled", "flipped", "link-updated", "interface-attached", "exchanged", "others-removed"];
-    let mut generation = 1;
-    for (revision, step) in (2..).zip(steps) {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "outlive::child_that_exchanges_under_clsact", "--nocapture"]);
-        child.env(EXCHANGING, &lab.bpffs).env(REVISION, revision.to_string()).env("HEDGEROW_FAILPOINT", step);
-        let status = child.stdout(Stdio::null()).status().unwrap();
+    for (layout, step) in (2..).zip(steps) {
+        let status = Flipping::begin(&lab, &task(layout, Some(step))).ends();
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{step} was never reached: {status}");
         assert_eq!(streams.damage(), [0; 4], "killed at {step}");
-        let kernel = exchange_under_clsact(&lab.bpffs, revision, revision);
-        let active = kernel.active().unwrap();
+        let active = exchange(layout);
         assert!(active.generation > generation, "{step}: {active:?} after {generation}");
         assert_eq!(streams.damage(), [0; 4], "taken over after {step}");
         generation = active.generation;

@@ -3,7 +3,7 @@
 
 use std::{net::UdpSocket, time::Duration};
 
-use dataplane::{Attachment, Enforcer, Kernel, KernelConfig, Reason, TcMode, XdpMode};
+use dataplane::{Enforcer, Kernel, KernelConfig, Reason, TcMode, XdpMode};
 use identity::Role;
 use policy::{Direction, LocalInterface};
 
@@ -17,18 +17,7 @@ const OTHER: &str = "hr2";
 
 /// Directions in which an interface has filters of ours.
 fn filters(interface: &str) -> Vec<&'static str> {
-    let shown = |direction: &str| lab::output(&format!("tc filter show dev {interface} {direction}"));
-    ["ingress", "egress"].into_iter().filter(|direction| shown(direction).contains("handle 0x485")).collect()
-}
-
-/// What is expected of [`filters`].
-fn expected(xdp: XdpMode, tc: TcMode) -> &'static [&'static str] {
-    let clsact = tc == TcMode::Clsact || lab::traffic_control() == Attachment::Clsact;
-    match xdp {
-        _ if !clsact => &[],
-        XdpMode::Off => &["ingress", "egress"],
-        _ => &["egress"],
-    }
+    lab::filters(interface, "handle 0x485")
 }
 
 #[test]
@@ -45,7 +34,7 @@ fn g13_wherever_packets_are_judged_next_they_are_judged_once_and_at_every_moment
     let open = |(xdp, tc): (XdpMode, TcMode)| {
         let mut kernel = Kernel::open(lab::config(&lab, xdp, tc)).unwrap();
         kernel.set_guard(&guard).unwrap();
-        assert_eq!(filters(HERE), expected(xdp, tc), "xdp {xdp:?}, tc {tc:?}");
+        assert_eq!(filters(HERE), lab::expected_filters(xdp, tc), "xdp {xdp:?}, tc {tc:?}");
         kernel
     };
     let here = UdpSocket::bind((HERE_V4, CLUSTER_PORT)).unwrap();

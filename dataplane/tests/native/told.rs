@@ -98,14 +98,16 @@ fn observed(enforced: &str, trial: &str) -> Image {
     compiled(&[segment("backend", &format!("{BACKEND}/32")), open, trial].concat())
 }
 
+/// What becomes of a frame under traffic control.
+fn receive(twins: &mut Twins<Driver>, direction: Direction, frame: &[u8]) -> Reason {
+    twins.receive(Arrival::Tcx, hook(direction), frame, 0).unwrap().reason
+}
+
 /// What three packets of a flow are, of which a limit of one new connection was taken by another flow, if `taken`.
 fn thrice(image: Image, direction: Direction, taken: bool) -> Option<[Reason; 3]> {
     let mut twins = twins()?;
     twins.activate(image).unwrap();
-    let mut receive = |port| {
-        let frame = frame_of(&udp((NODE, port), (BACKEND, 53)), 0);
-        twins.receive(Arrival::Tcx, hook(direction), &frame, 0).unwrap().reason
-    };
+    let mut receive = |port| receive(&mut twins, direction, &frame_of(&udp((NODE, port), (BACKEND, 53)), 0));
     if taken {
         receive(40_000);
     }
@@ -140,19 +142,14 @@ fn a_limit_on_trial_takes_nothing_from_the_enforced_one() {
     for direction in [Direction::Ingress, Direction::Egress] {
         let Some(mut twins) = twins() else { return };
         twins.activate(observed(limits, tighter)).unwrap();
-        let mut receive = |port| {
-            let frame = frame_of(&udp((NODE, port), (BACKEND, 53)), 0);
-            twins.receive(Arrival::Tcx, hook(direction), &frame, 0).unwrap().reason
-        };
-        assert_eq!(receive(40_000), Reason::Allowed);
-        assert_eq!([(); 6].map(|()| receive(40_001)), [Reason::Observed; 6]);
+        let [first, second, third] =
+            [40_000, 40_001, 40_002].map(|port| frame_of(&udp((NODE, port), (BACKEND, 53)), 0));
+        assert_eq!(receive(&mut twins, direction, &first), Reason::Allowed);
+        assert_eq!([(); 6].map(|()| receive(&mut twins, direction, &second)), [Reason::Observed; 6]);
         twins.wait(2).unwrap();
-        let mut receive = |port| {
-            let frame = frame_of(&udp((NODE, port), (BACKEND, 53)), 0);
-            twins.receive(Arrival::Tcx, hook(direction), &frame, 0).unwrap().reason
-        };
-        assert_eq!([(); 2].map(|()| receive(40_001)), [Reason::Allowed; 2], "the trial has room for it again");
-        assert_eq!(receive(40_002), Reason::Observed);
+        let again = [(); 2].map(|()| receive(&mut twins, direction, &second));
+        assert_eq!(again, [Reason::Allowed; 2], "the trial has room for it again");
+        assert_eq!(receive(&mut twins, direction, &third), Reason::Observed);
         twins.compare_counters().unwrap();
     }
 }
@@ -171,10 +168,7 @@ fn an_observed_answer_is_counted_once() {
     let backend = segment("backend", &format!("{BACKEND}/32"));
     twins.activate(compiled(&[backend, policy("backend", "backend", &open), trial].concat())).unwrap();
     let answer = frame_of(&udp((BACKEND, 53), (NODE, 40_000)), 0);
-    for _ in 0..3 {
-        let said = twins.receive(Arrival::Tcx, hook(Direction::Egress), &answer, 0).unwrap();
-        assert_eq!(said.reason, Reason::Reply);
-    }
+    assert_eq!([(); 3].map(|()| receive(&mut twins, Direction::Egress, &answer)), [Reason::Reply; 3]);
     twins.compare_counters().unwrap();
 }
 
@@ -200,16 +194,12 @@ fn g19_a_kept_flow_first_seen_by_an_answer_ends_with_an_emergency() {
         twins.activate(kept_service(false)).unwrap();
         let request = flow_of((NODE, 50_000), (BACKEND, 1_935), protocol);
         let (sent, answered) = (frame_of(&request, flags & 0x10), frame_of(&request.reverse(), flags));
-        let mut receive =
-            |direction, frame: &[u8]| twins.receive(Arrival::Tcx, hook(direction), frame, 0).unwrap().reason;
-        receive(Direction::Egress, &answered);
-        receive(Direction::Ingress, &sent);
+        receive(&mut twins, Direction::Egress, &answered);
+        receive(&mut twins, Direction::Ingress, &sent);
         twins.activate(kept_service(true)).unwrap();
         for _ in 0..rounds {
-            let mut receive =
-                |direction, frame: &[u8]| twins.receive(Arrival::Tcx, hook(direction), frame, 0).unwrap().reason;
-            assert!(!receive(Direction::Ingress, &sent).passes(), "{protocol} {flags:#x}");
-            receive(Direction::Egress, &frame_of(&request.reverse(), flags & 0x10));
+            assert!(!receive(&mut twins, Direction::Ingress, &sent).passes(), "{protocol} {flags:#x}");
+            receive(&mut twins, Direction::Egress, &frame_of(&request.reverse(), flags & 0x10));
         }
         twins.compare_counters().unwrap();
     }
@@ -221,14 +211,12 @@ fn what_has_no_ports_is_no_answer_of_a_service_that_no_rule_speaks_of() {
     let Some(mut twins) = twins() else { return };
     let backend = segment("backend", &format!("{BACKEND}/32"));
     twins.activate(compiled(&[backend, policy("backend", "backend", "  egress: []")].concat())).unwrap();
-    for (protocol, expected) in [(47, Reason::Denied), (50, Reason::Denied), (4, Reason::Denied)] {
+    for protocol in [47, 50, 4] {
         let frame = frame_of(&flow_of((BACKEND, 0), (NODE, 0), protocol), 0);
-        let said = twins.receive(Arrival::Tcx, hook(Direction::Egress), &frame, 0).unwrap();
-        assert_eq!(said.reason, expected, "{protocol}");
+        assert_eq!(receive(&mut twins, Direction::Egress, &frame), Reason::Denied, "{protocol}");
     }
     let echo_reply = frame_of(&flow_of((BACKEND, 0), (NODE, 0), 1), 0);
-    let said = twins.receive(Arrival::Tcx, hook(Direction::Egress), &echo_reply, 0).unwrap();
-    assert_eq!(said.reason, Reason::Reply, "the answer to an echo request");
+    assert_eq!(receive(&mut twins, Direction::Egress, &echo_reply), Reason::Reply, "the answer to an echo request");
     twins.compare_counters().unwrap();
 }
 
@@ -245,16 +233,12 @@ fn a_connection_that_its_opener_ends_is_closing() {
         let Some(mut twins) = twins() else { return };
         twins.activate(opens_only()).unwrap();
         let request = flow_of((NODE, 40_000), (BACKEND, 40_000), 6);
-        let mut receive = |direction, flow: &Flow, flags| {
-            twins.receive(Arrival::Tcx, hook(direction), &frame_of(flow, flags), 0).unwrap().reason
-        };
-        assert_eq!(receive(Direction::Egress, &request, 0x02), Reason::Allowed);
-        assert_eq!(receive(Direction::Ingress, &request.reverse(), 0x12), Reason::Established);
-        assert_eq!(receive(Direction::Egress, &request, end), Reason::Allowed);
+        let (sent, answered) = (|flags| frame_of(&request, flags), |flags| frame_of(&request.reverse(), flags));
+        assert_eq!(receive(&mut twins, Direction::Egress, &sent(0x02)), Reason::Allowed);
+        assert_eq!(receive(&mut twins, Direction::Ingress, &answered(0x12)), Reason::Established);
+        assert_eq!(receive(&mut twins, Direction::Egress, &sent(end)), Reason::Allowed);
         twins.wait(61).unwrap();
-        let answer = frame_of(&request.reverse(), 0x10);
-        let said = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer, 0).unwrap();
-        assert_eq!(said.reason, Reason::Denied, "{end:#x}");
+        assert_eq!(receive(&mut twins, Direction::Ingress, &answered(0x10)), Reason::Denied, "{end:#x}");
         twins.compare_counters().unwrap();
     }
 }
@@ -266,10 +250,9 @@ fn an_entry_that_another_processor_has_just_noted_is_alive() {
     twins.activate(opens_only()).unwrap();
     let request = flow_of((NODE, 40_000), (BACKEND, 40_000), 6);
     twins.wait(1).unwrap();
-    twins.receive(Arrival::Tcx, hook(Direction::Egress), &frame_of(&request, 0x02), 0).unwrap();
+    receive(&mut twins, Direction::Egress, &frame_of(&request, 0x02));
     twins.turn_back(1).unwrap();
     let answer = frame_of(&request.reverse(), 0x12);
-    let said = twins.receive(Arrival::Tcx, hook(Direction::Ingress), &answer, 0).unwrap();
-    assert_eq!(said.reason, Reason::Established);
+    assert_eq!(receive(&mut twins, Direction::Ingress, &answer), Reason::Established);
     twins.compare_counters().unwrap();
 }

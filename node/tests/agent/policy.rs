@@ -1,6 +1,6 @@
 //! Working with policy, at every node alike: apply, compare, explain, look back, go back.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use node::{
     client::{Client, ClientError},
@@ -300,6 +300,8 @@ fn a_node_without_room_for_the_live_revision_raises_an_alarm() {
         alarms.into_iter().find(|alarm| alarm.message.contains("live in the cluster and not here"))
     });
     assert!(alarm.message.contains("dataplane.tables.image = \"large\""), "{alarm:?}");
+    // Four rounds, or more: so often it would be tried, and twice each time.
+    std::thread::sleep(Duration::from_secs(2));
     let said = agent.log().lines().filter(|line| line.contains("not prepared")).count();
     assert!(said <= 2, "{said} times");
     agent.setup(&Setup::by_hand());
